@@ -1,0 +1,52 @@
+/* A checkpoint on disk: Hugging Face folder -> configuration and named tensors, mapped read-only.
+ *
+ * Nothing is copied: tensor data points into file mappings that live until ckpt_close(). Everything in the files is
+ * hostile: sizes, offsets, names and shapes are checked before a tensor is handed out, and a damaged file gives one
+ * sentence naming file and tensor. Read-only after opening: any thread may look things up. */
+#ifndef CKPT_CKPT_H
+#define CKPT_CKPT_H
+
+#include "ckpt/model_config.h"
+#include "quant/quant.h"
+
+#define CKPT_MAX_DIMS 8
+
+struct ckpt_tensor {
+    struct str name;
+    enum elem_type type;
+    uint32_t n_dim;
+    uint64_t dim[CKPT_MAX_DIMS]; /* outermost first */
+    uint64_t n_bytes;            /* exactly the product of dims times the element size */
+    const void *data;            /* aligned to the element size */
+    const char *file;            /* base name of the file that holds it, for messages */
+};
+
+struct ckpt;
+
+/* Reads the configuration, maps model.safetensors or the shards named by model.safetensors.index.json. */
+MUST_CHECK enum status ckpt_open(const char *dir, struct ckpt **out, struct err *e);
+void ckpt_close(struct ckpt *c);
+
+const char *ckpt_dir(const struct ckpt *c);
+const struct model_config *ckpt_config(const struct ckpt *c);
+size_t ckpt_n_tensors(const struct ckpt *c);
+const struct ckpt_tensor *ckpt_tensor_at(const struct ckpt *c, size_t i); /* in file order */
+/* NULL when there is none. */
+const struct ckpt_tensor *ckpt_find(const struct ckpt *c, struct str name);
+uint64_t ckpt_weight_bytes(const struct ckpt *c);
+
+/* The pages that lie wholly inside the tensor are no longer needed in memory (they stay readable). Any thread. */
+void ckpt_release_pages(const struct ckpt *c, const struct ckpt_tensor *t);
+
+/* ---- identity of the weights ---- */
+
+#define CKPT_DIGEST_HEX 65
+
+/* SHA-256 over the weight files: SHA-256 of the concatenation, in name order, of "<sha256 hex>  <base name>\n" per
+ * file (what `sha256sum *.safetensors | sha256sum` prints). Slow on large files: run it in the background. Each
+ * file's digest is cached beside its size and mtime under `cache_dir` (NULL: no cache); a cache that cannot be
+ * written is not an error. *cancel is polled; ST_CANCELLED when it becomes true. */
+MUST_CHECK enum status ckpt_digest(const struct ckpt *c, const char *cache_dir, const volatile bool *cancel,
+                                   char out[CKPT_DIGEST_HEX], struct err *e);
+
+#endif
