@@ -13,8 +13,8 @@ struct model;
 /* Supported model_type values, comma-separated. */
 const char *model_type_names(void);
 
-/* Checks every tensor's presence and shape before anything is loaded: the error names file and tensor. Borrows `ck`
- * and `be`, which must outlive the model. */
+/* Checks every tensor's presence and shape: the error names file and tensor. Reads no weights yet (a device maps or
+ * copies them later, see model_settle), so it is quick. Borrows `ck` and `be`, which must outlive the model. */
 MUST_CHECK enum status model_load(const struct ckpt *ck, struct backend *be, struct model **out, struct err *e);
 void model_free(struct model *m);
 
