@@ -1,0 +1,10 @@
+/* The sub-commands. Each takes its parsed options and returns the process's exit code: 0, 1 (failed) or 2 (usage). */
+#ifndef APP_COMMANDS_H
+#define APP_COMMANDS_H
+
+#include "app/options.h"
+
+int command_serve(const struct options *o);
+int command_logits(const struct options *o);
+
+#endif

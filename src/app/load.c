@@ -1,0 +1,92 @@
+/* Loading: options -> folder -> checkpoint -> device -> model. */
+#include "app/load.h"
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Where installation and build tree put the demo model, seen from the executable's folder. */
+#define DEMO_FROM_BIN "../share/prompteur/models/demo"
+
+static bool is_dir(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static enum status find_demo(char dir[MODEL_DIR_MAX], struct err *e)
+{
+    char self[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n < 0)
+        return err_set(e, ST_IO, "cannot find out where this program is (/proc/self/exe)");
+    self[n] = '\0';
+    char *slash = strrchr(self, '/');
+    if (slash)
+        *slash = '\0';
+    int len = snprintf(dir, MODEL_DIR_MAX, "%s/" DEMO_FROM_BIN, self);
+    if (len < 0 || len >= MODEL_DIR_MAX || !is_dir(dir))
+        return err_set(e, ST_NOT_FOUND,
+                       "the embedded demo model is not installed beside this program; give --model-id DIR");
+    return ST_OK;
+}
+
+enum status model_dir_find(const struct options *o, char dir[MODEL_DIR_MAX], bool *is_demo, struct err *e)
+{
+    const char *id = option_text(o, OPT_MODEL_ID);
+    *is_demo = id == NULL;
+    if (!id)
+        return find_demo(dir, e);
+    size_t n = strlen(id);
+    if (n == 0 || n >= MODEL_DIR_MAX)
+        return err_set(e, ST_INVALID, "--model-id: the folder's name is empty or too long");
+    if (!is_dir(id))
+        return err_set(e, ST_NOT_FOUND,
+                       "--model-id `%s`: there is no such folder, and this version does not download from a hub; "
+                       "fetch the model first (hf download %s --local-dir DIR) and give its folder",
+                       id, id);
+    memcpy(dir, id, n + 1);
+    return ST_OK;
+}
+
+const char *compute_name(enum compute_type compute)
+{
+    return compute == COMPUTE_F32 ? "f32" : "bf16";
+}
+
+/* --compute decides, then --dtype, then the checkpoint: float32 weights deserve float32 sums of float32 products. */
+static enum compute_type compute_choice(const struct options *o, const struct model_config *cfg)
+{
+    const char *compute = option_text(o, OPT_COMPUTE);
+    if (compute)
+        return strcmp(compute, "f32") == 0 ? COMPUTE_F32 : COMPUTE_BF16;
+    if (option_is_set(o, OPT_DTYPE))
+        return COMPUTE_BF16;
+    return strcmp(cfg->dtype, "float32") == 0 ? COMPUTE_F32 : COMPUTE_BF16;
+}
+
+enum status loaded_model_open(const struct options *o, const char *dir, struct loaded_model *out, struct err *e)
+{
+    *out = (struct loaded_model){0};
+    enum status st = ckpt_open(dir, &out->ckpt, e);
+    if (st == ST_OK) {
+        struct backend_options bo = {.compute = compute_choice(o, ckpt_config(out->ckpt)),
+                                     .n_threads = (unsigned)option_u64(o, OPT_THREADS, 0),
+                                     .isa = option_text(o, OPT_ISA)};
+        st = backend_open(option_text(o, OPT_BACKEND), &bo, &out->backend, e);
+    }
+    if (st == ST_OK)
+        st = model_load(out->ckpt, out->backend, &out->model, e);
+    if (st != ST_OK)
+        loaded_model_close(out);
+    return st;
+}
+
+void loaded_model_close(struct loaded_model *lm)
+{
+    model_free(lm->model);
+    backend_close(lm->backend);
+    ckpt_close(lm->ckpt);
+    *lm = (struct loaded_model){0};
+}
