@@ -31,8 +31,11 @@ const char *ckpt_dir(const struct ckpt *c);
 const struct model_config *ckpt_config(const struct ckpt *c);
 size_t ckpt_n_tensors(const struct ckpt *c);
 const struct ckpt_tensor *ckpt_tensor_at(const struct ckpt *c, size_t i); /* in file order */
-/* NULL when there is none. */
+/* NULL when there is none, or none in an element format of this build: such tensors stop only those who need them. */
 const struct ckpt_tensor *ckpt_find(const struct ckpt *c, struct str name);
+/* The tensor of exactly this shape, or one sentence with tensor and file: missing, unsupported dtype, wrong shape. */
+MUST_CHECK enum status ckpt_require(const struct ckpt *c, struct str name, uint32_t n_dim, const uint64_t *dims,
+                                    const struct ckpt_tensor **out, struct err *e);
 uint64_t ckpt_weight_bytes(const struct ckpt *c);
 
 /* The pages that lie wholly inside the tensor are no longer needed in memory (they stay readable). Any thread. */
