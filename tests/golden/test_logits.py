@@ -1,0 +1,124 @@
+"""`prompteur logits` against goldens of the reference library, for every llama and mistral checkpoint.
+
+The goldens are float32 computations by transformers. In f32 compute only the order of sums differs: logits within
+1e-4 of the largest absolute logit, and the same 32 greedy tokens. In bf16 compute a linear's inputs and the KV cache
+are rounded to bf16 (weights are bf16 already): each rounding has a relative error of at most u = 2^-9, u/sqrt(3) in
+the mean square. Roundings are independent, and a dot product of independent errors keeps their relative size, so
+that n of them in a row add up to u * sqrt(n / 3) in the mean square. A layer has n = 6 in a row (input of q/k/v, K, V,
+input of o, input of gate/up, input of down), the head one more. The largest of the many errors is taken as 5 times
+the mean square. Greedy tokens are compared up to the first step whose best two logits are closer than that error.
+"""
+
+import json
+import math
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+PROGRAM = os.environ.get("PROMPTEUR_PROGRAM", "build/release/bin/prompteur")
+TESTDATA = os.environ.get("PROMPTEUR_TESTDATA")
+ISAS = ["scalar", "avx2", "avx512", "avx512_bf16"]
+FAMILIES = ("llama", "mistral", "stories")
+NOT_SERVED = ("gptq", "awq", "fp8", "bnb", "-bin")
+
+
+def checkpoints():
+    if not TESTDATA:
+        return []
+    goldens = sorted(Path(TESTDATA, "goldens/forward").glob("*.json"))
+    names = [g.stem for g in goldens]
+    return [n for n in names if n.startswith(FAMILIES) and not any(s in n for s in NOT_SERVED)]
+
+
+def machine_isas():
+    """The levels that this machine has: the program names them when asked for one that does not exist."""
+    with open("/proc/cpuinfo") as f:
+        flags = set(next(line for line in f if line.startswith("flags")).split())
+    has = {
+        "scalar": True,
+        "avx2": {"avx2", "fma", "f16c"} <= flags,
+        "avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq"} <= flags,
+        "avx512_bf16": {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_bf16"} <= flags,
+    }
+    return [isa for isa in ISAS if has[isa]]
+
+
+DEVICES = [("ref", None)] + [("cpu", isa) for isa in machine_isas()]
+
+needs_testdata = pytest.mark.skipif(not TESTDATA, reason="PROMPTEUR_TESTDATA is not set: no reference goldens here")
+
+
+def run_logits(name, compute, device, isa, tmp_path):
+    folder = Path(TESTDATA, "checkpoints", name)
+    golden = json.loads(Path(TESTDATA, "goldens/forward", name + ".json").read_text())
+    lines = "".join(json.dumps({"ids": p["ids"]}) + "\n" for p in golden["prompts"])
+    save = tmp_path / "logits.safetensors"
+    command = [PROGRAM, "logits", "--model-id", folder, "--compute", compute, "--backend", device, "--save", save]
+    if isa:
+        command += ["--isa", isa]
+    result = subprocess.run(command, input=lines, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(answers) == len(golden["prompts"])
+    layers = json.loads((folder / "config.json").read_text())["num_hidden_layers"]
+    return golden["prompts"], answers, load_file(save), layers
+
+
+def reference_logits(name):
+    return load_file(Path(TESTDATA, "goldens/forward", name + ".safetensors"))
+
+
+@needs_testdata
+@pytest.mark.parametrize("device,isa", DEVICES)
+@pytest.mark.parametrize("name", checkpoints())
+def test_f32_equals_the_reference(name, device, isa, tmp_path):
+    prompts, answers, logits, _ = run_logits(name, "f32", device, isa, tmp_path)
+    for k, want in reference_logits(name).items():
+        error = np.abs(logits[k] - want).max() / np.abs(want).max()
+        assert error <= 1e-4, f"{k}: {error:.2e} of the largest logit"
+    for prompt, answer in zip(prompts, answers):
+        assert answer["ids"] == prompt["ids"]
+        assert answer["greedy_ids"] == prompt["greedy_ids"]
+        np.testing.assert_allclose(answer["greedy_logprobs"], prompt["greedy_logprobs"], atol=2e-3)
+        assert answer["prefill_logprobs"][0] is None
+        np.testing.assert_allclose(answer["prefill_logprobs"][1:], prompt["prefill_logprobs"][1:], atol=2e-3)
+
+
+def first_close_call(prompt, error):
+    """The first greedy step whose two best logprobs are closer than two logits' errors."""
+    for step, top in enumerate(prompt["top5"]):
+        best = sorted((logprob for _, logprob in top), reverse=True)
+        if best[0] - best[1] < 2 * error:
+            return step
+    return len(prompt["greedy_ids"])
+
+
+@needs_testdata
+@pytest.mark.parametrize("device,isa", DEVICES)
+@pytest.mark.parametrize("name", checkpoints())
+def test_bf16_is_within_its_arithmetic(name, device, isa, tmp_path):
+    prompts, answers, logits, layers = run_logits(name, "bf16", device, isa, tmp_path)
+    tolerance = 5 * 2**-9 * math.sqrt((6 * layers + 1) / 3)
+    largest = 0
+    for k, want in reference_logits(name).items():
+        largest = max(largest, np.abs(want).max())
+        error = np.abs(logits[k] - want).max() / np.abs(want).max()
+        assert error <= tolerance, f"{k}: {error:.2e} of the largest logit, {tolerance:.2e} allowed"
+    for prompt, answer in zip(prompts, answers):
+        n = first_close_call(prompt, tolerance * largest)
+        assert answer["greedy_ids"][:n] == prompt["greedy_ids"][:n]
+
+
+@needs_testdata
+def test_stories_tells_its_published_text():
+    folder = Path(TESTDATA, "checkpoints/stories260K")
+    result = subprocess.run(
+        [PROGRAM, "logits", "--model-id", folder, "--compute", "f32", "--max-new-tokens", "64"],
+        input='{"text":"Once upon a time"}\n', capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert answer["ids"][0] == 1 and len(answer["greedy_ids"]) == 64
