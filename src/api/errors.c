@@ -1,0 +1,41 @@
+/* The table of errors; see tgi.md's section on errors for the original. No text here or passed here holds a path. */
+#include "api/errors.h"
+#include "json/json.h"
+#include <stdio.h>
+
+static const struct {
+    unsigned http_status;
+    const char *type, *text, *metric_label;
+} errors[API_ERROR_COUNT] = {
+    [API_OVERLOADED] = {429, "overloaded", "Model is overloaded", "overloaded"},
+    [API_VALIDATION] = {422, "validation", "Input validation error: ", "validation"},
+    [API_GENERATION] = {424, "generation", "Request failed during generation: ", "generation"},
+    [API_INCOMPLETE] = {500, "incomplete_generation", "Incomplete generation", "incomplete"},
+    [API_INCOMPLETE_STREAM] = {500, "incomplete_generation_stream", "Incomplete generation stream", "incomplete"},
+    [API_UNHEALTHY] = {503, "healthcheck", "unhealthy", NULL},
+    [API_NOT_SERVED] = {501, "not_implemented", "This version does not serve this route: ", NULL},
+};
+
+unsigned api_error_http_status(enum api_error kind)
+{
+    return errors[kind].http_status;
+}
+
+const char *api_error_metric_label(enum api_error kind)
+{
+    return errors[kind].metric_label;
+}
+
+void api_error_render(enum api_error kind, const char *text, struct buf *out)
+{
+    char sentence[ERR_TEXT_MAX + 64];
+    struct json_writer w;
+    snprintf(sentence, sizeof sentence, "%s%s", errors[kind].text, text ? text : "");
+    jw_init(&w, out);
+    jw_object(&w);
+    jw_key(&w, "error");
+    jw_cstr(&w, sentence);
+    jw_key(&w, "error_type");
+    jw_cstr(&w, errors[kind].type);
+    jw_end_object(&w);
+}

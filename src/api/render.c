@@ -1,0 +1,82 @@
+/* Rendering of TGI's generation answers: struct -> JSON text in a bounded buffer. */
+#include "api/render.h"
+#include "json/json.h"
+
+static void render_token(struct json_writer *w, const struct token_view *t)
+{
+    jw_object(w);
+    jw_key(w, "id");
+    jw_u64(w, t->id);
+    jw_key(w, "text");
+    jw_str(w, t->text);
+    jw_key(w, "logprob");
+    jw_f32(w, t->logprob);
+    jw_key(w, "special");
+    jw_bool(w, t->special);
+    jw_end_object(w);
+}
+
+static void render_end(struct json_writer *w, const struct answer_view *a)
+{
+    jw_key(w, "finish_reason");
+    jw_cstr(w, a->finish_reason);
+    jw_key(w, "generated_tokens");
+    jw_u64(w, a->n_generated);
+    jw_key(w, "seed");
+    if (a->has_seed)
+        jw_u64(w, a->seed);
+    else
+        jw_null(w);
+}
+
+void render_generate(struct buf *out, const struct answer_view *a, const struct token_view *tokens)
+{
+    struct json_writer w;
+    jw_init(&w, out);
+    jw_object(&w);
+    jw_key(&w, "generated_text");
+    jw_str(&w, a->generated_text);
+    if (tokens) {
+        jw_key(&w, "details");
+        jw_object(&w);
+        render_end(&w, a);
+        jw_key(&w, "prefill");
+        jw_array(&w);
+        jw_end_array(&w);
+        jw_key(&w, "tokens");
+        jw_array(&w);
+        for (uint32_t i = 0; i < a->n_generated; i++)
+            render_token(&w, &tokens[i]);
+        jw_end_array(&w);
+        jw_end_object(&w);
+    }
+    jw_end_object(&w);
+}
+
+void render_stream_event(struct buf *out, uint32_t index, const struct token_view *token,
+                         const struct answer_view *last, bool with_details)
+{
+    struct json_writer w;
+    jw_init(&w, out);
+    jw_object(&w);
+    jw_key(&w, "index");
+    jw_u64(&w, index);
+    jw_key(&w, "token");
+    render_token(&w, token);
+    jw_key(&w, "generated_text");
+    if (last)
+        jw_str(&w, last->generated_text);
+    else
+        jw_null(&w);
+    jw_key(&w, "details");
+    if (last && with_details) {
+        jw_object(&w);
+        render_end(&w, last);
+        jw_key(&w, "input_length");
+        jw_u64(&w, last->n_input);
+        jw_end_object(&w);
+    } else {
+        jw_null(&w);
+    }
+    jw_end_object(&w);
+}

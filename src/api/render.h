@@ -1,0 +1,29 @@
+/* The JSON of TGI's generation answers. Field order is TGI's; nothing here decides, it only writes. */
+#ifndef API_RENDER_H
+#define API_RENDER_H
+
+#include "base/buf.h"
+
+struct token_view {
+    uint32_t id;
+    struct str text; /* what this token added to the answer, as streamed */
+    float logprob;
+    bool special;
+};
+
+/* How an answer ended and what it was made from. */
+struct answer_view {
+    struct str generated_text; /* the prompt in front of it when return_full_text */
+    const char *finish_reason; /* "length", "eos_token", "stop_sequence" */
+    uint32_t n_input, n_generated;
+    bool has_seed;
+    uint64_t seed;
+};
+
+/* {"generated_text":...,"details":{...}}; details only when `tokens` is not NULL: [n_generated]. */
+void render_generate(struct buf *out, const struct answer_view *a, const struct token_view *tokens);
+/* One event of a stream. `last` is NULL but for the final token; `with_details` adds the details to that one. */
+void render_stream_event(struct buf *out, uint32_t index, const struct token_view *token,
+                         const struct answer_view *last, bool with_details);
+
+#endif
