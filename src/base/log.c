@@ -1,0 +1,76 @@
+/* Log lines: formatted on the caller's stack, written with one write(2), so that lines of threads never mix. */
+#include "base/log.h"
+#include "base/clock.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MESSAGE_MAX 4096
+
+static struct log_options options = {.level = LOG_INFO};
+
+static const char *const level_names[] = {"ERROR", "WARN", "INFO", "DEBUG"};
+static const char *const level_colours[] = {"\033[31m", "\033[33m", "\033[32m", "\033[34m"};
+
+void log_init(const struct log_options *o)
+{
+    options = *o;
+}
+
+bool log_enabled(enum log_level level)
+{
+    return level <= options.level;
+}
+
+/* Escapes as JSON does; in text lines only control bytes, so that input cannot forge a line. */
+static size_t escape(char *out, size_t cap, const char *text, bool json)
+{
+    size_t n = 0;
+    for (; *text && n + 8 < cap; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c < 0x20 || c == 0x7f)
+            n += (size_t)snprintf(out + n, cap - n, "\\u%04x", c);
+        else if (json && (c == '"' || c == '\\'))
+            n += (size_t)snprintf(out + n, cap - n, "\\%c", c);
+        else
+            out[n++] = (char)c;
+    }
+    out[n] = '\0';
+    return n;
+}
+
+static void timestamp(char out[40])
+{
+    uint64_t ms = clock_wall_ms();
+    time_t s = (time_t)(ms / 1000);
+    struct tm t;
+    char day[24];
+    gmtime_r(&s, &t);
+    strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &t);
+    snprintf(out, 40, "%s.%03uZ", day, (unsigned)(ms % 1000));
+}
+
+void log_write(enum log_level level, const char *module, const char *fmt, ...)
+{
+    if (!log_enabled(level))
+        return;
+    char message[MESSAGE_MAX], escaped[2 * MESSAGE_MAX], line[2 * MESSAGE_MAX + 256], when[40];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(message, sizeof message, fmt, args);
+    va_end(args);
+    escape(escaped, sizeof escaped, message, options.json);
+    timestamp(when);
+    int n;
+    if (options.json)
+        n = snprintf(line, sizeof line,
+                     "{\"timestamp\":\"%s\",\"level\":\"%s\",\"message\":\"%s\",\"target\":\"prompteur::%s\"}\n",
+                     when, level_names[level], escaped, module);
+    else
+        n = snprintf(line, sizeof line, "%s %s%5s%s %s: %s\n", when, options.colour ? level_colours[level] : "",
+                     level_names[level], options.colour ? "\033[0m" : "", module, escaped);
+    if (n > 0 && write(STDERR_FILENO, line, (size_t)n) < 0)
+        return; /* nowhere to say that standard error is gone */
+}
