@@ -203,7 +203,7 @@ static bool read_line(const char *path, char *line, size_t n)
 /* Whole CPUs of a quota, or UINT_MAX. */
 static unsigned quota_cpus(const char *folder)
 {
-    char path[PATH_MAX], line[128];
+    char path[PATH_MAX + 32], line[128];
     long long quota = -1, period = 0;
     snprintf(path, sizeof path, "%s/cpu.max", folder);
     if (read_line(path, line, sizeof line)) {
