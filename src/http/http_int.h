@@ -1,0 +1,85 @@
+/* Inside the http module. */
+#ifndef HTTP_HTTP_INT_H
+#define HTTP_HTTP_INT_H
+
+#include "http/parse_int.h"
+#include "http/server.h"
+#include <uv.h>
+
+#define MAX_INBOXES 4
+
+struct inbox_port {
+    struct inbox inbox;
+    uv_async_t async;
+    void (*fn)(void *arg, struct inbox_node *node);
+    void *arg;
+};
+
+/* What a connection is doing; decides its timer and what an end of file means. */
+enum conn_state {
+    CONN_IDLE,      /* between requests */
+    CONN_READING,   /* head or body of a request */
+    CONN_HANDLING,  /* a handler owns the request, no response yet */
+    CONN_STREAMING, /* response begun, not ended */
+    CONN_CLOSING,
+};
+
+struct http_req {
+    struct conn *conn;
+    struct arena arena;
+    void (*gone)(void *arg);
+    void *gone_arg;
+    bool keep_alive, is_head, chunked;
+};
+
+struct conn {
+    struct http_server *server;
+    uint32_t slot, generation; /* of the request in flight */
+    uv_tcp_t tcp;
+    uv_timer_t timer;
+    unsigned open_handles;
+    enum conn_state state;
+    struct http_parse parse;
+    struct buf ahead; /* bytes read beyond the request in flight */
+    struct http_req req;
+    bool reading, eof, close_after;
+};
+
+struct http_server {
+    struct http_options o;
+    uv_loop_t loop;
+    uv_tcp_t listener;
+    uv_timer_t drain_timer;
+    uv_signal_t signal[2];
+    bool has_signals, draining, listener_closed;
+    uint16_t port;
+    struct conn **conn; /* [max_connections] */
+    uint32_t *generation; /* [max_connections] outlives the connections of a slot */
+    uint32_t n_conn;
+    struct inbox_port inbox[MAX_INBOXES];
+    unsigned n_inbox, n_work;
+    void (*on_signal)(void *arg, int signal);
+    void *signal_arg;
+};
+
+/* conn.c */
+void conn_accept(struct http_server *s);
+void conn_close(struct conn *c);
+/* The response in flight is complete: the next request or the end. */
+void conn_response_done(struct conn *c);
+/* Queues bytes; false when the connection had to be cut. */
+bool conn_write(struct conn *c, struct str a, struct str b);
+void conn_timer(struct conn *c, uint32_t ms);
+
+/* server.c */
+void server_close_if_done(struct http_server *s);
+
+/* response.c */
+void respond_error(struct http_req *r, unsigned status);
+void stream_comment(struct http_req *r);
+/* route.c: finds the handler, or answers 401, 404, 405 or a CORS preflight. */
+void route_request(struct conn *c);
+/* CORS headers that every response carries; how many. */
+size_t cors_headers(const struct http_req *r, struct http_header out[3]);
+
+#endif

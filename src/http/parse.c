@@ -1,0 +1,232 @@
+/* The parser: llhttp in strict mode finds the parts, this file bounds them and refuses what could be read in two ways.
+ *
+ * A request that one machine in a chain reads differently from the next can smuggle another request past it; so
+ * everything doubtful is 400 and the connection closes. */
+#include "http/parse_int.h"
+#include <stdlib.h>
+#include <string.h>
+
+static struct http_parse *parse_of(llhttp_t *l)
+{
+    return l->data;
+}
+
+static int fail(struct http_parse *p, unsigned status)
+{
+    if (!p->status)
+        p->status = status;
+    return -1;
+}
+
+/* The whole head is kept in one buffer: target first, then names and values. */
+static int head_put(struct http_parse *p, const char *at, size_t n, unsigned status)
+{
+    buf_put(&p->head, at, n);
+    return p->head.failed ? fail(p, status) : 0;
+}
+
+static int on_url(llhttp_t *l, const char *at, size_t n)
+{
+    struct http_parse *p = parse_of(l);
+    int code = head_put(p, at, n, 414);
+    p->n_target = (uint32_t)p->head.n;
+    return code;
+}
+
+static int on_header_field(llhttp_t *l, const char *at, size_t n)
+{
+    struct http_parse *p = parse_of(l);
+    if (p->complete || p->head_complete)
+        return fail(p, 400); /* trailers: nobody here needs them */
+    if (p->in_value || p->n_header == 0) {
+        if (p->n_header == p->limits->max_headers)
+            return fail(p, 431);
+        p->header[p->n_header++] = (struct header_span){.name = (uint32_t)p->head.n};
+        p->in_value = false;
+    }
+    p->header[p->n_header - 1].n_name += (uint32_t)n;
+    return head_put(p, at, n, 431);
+}
+
+static int on_header_value(llhttp_t *l, const char *at, size_t n)
+{
+    struct http_parse *p = parse_of(l);
+    if (p->head_complete || p->n_header == 0)
+        return fail(p, 400);
+    struct header_span *h = &p->header[p->n_header - 1];
+    if (!p->in_value) {
+        h->value = (uint32_t)p->head.n;
+        p->in_value = true;
+    }
+    h->n_value += (uint32_t)n;
+    return head_put(p, at, n, 431);
+}
+
+/* An empty value makes no span call in between: the field is complete all the same. */
+static int on_header_value_complete(llhttp_t *l)
+{
+    struct http_parse *p = parse_of(l);
+    if (p->n_header && !p->in_value)
+        p->header[p->n_header - 1].value = (uint32_t)p->head.n;
+    p->in_value = true;
+    return 0;
+}
+
+static struct str span_name(const struct http_parse *p, uint32_t i)
+{
+    return (struct str){p->head.p + p->header[i].name, p->header[i].n_name};
+}
+
+static struct str span_value(const struct http_parse *p, uint32_t i)
+{
+    return str_trim((struct str){p->head.p + p->header[i].value, p->header[i].n_value});
+}
+
+static uint32_t header_count(const struct http_parse *p, struct str name)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < p->n_header; i++)
+        n += str_eq_nocase(span_name(p, i), name);
+    return n;
+}
+
+static bool digits_only(struct str s)
+{
+    uint64_t x;
+    return str_to_u64(s, &x);
+}
+
+static int check_head(struct http_parse *p)
+{
+    bool http11 = p->llhttp.http_major == 1 && p->llhttp.http_minor == 1;
+    bool http10 = p->llhttp.http_major == 1 && p->llhttp.http_minor == 0;
+    uint32_t hosts = header_count(p, STR("host")), lengths = header_count(p, STR("content-length"));
+    uint32_t encodings = header_count(p, STR("transfer-encoding"));
+    if (!http11 && !http10)
+        return fail(p, 505);
+    if (hosts > 1 || (http11 && hosts == 0))
+        return fail(p, 400);
+    if (lengths > 1 || (lengths && encodings) || (lengths && !digits_only(http_parse_header_value(p, STR("content-length")))))
+        return fail(p, 400);
+    if (encodings && (http10 || encodings > 1 ||
+                      !str_eq_nocase(http_parse_header_value(p, STR("transfer-encoding")), STR("chunked"))))
+        return fail(p, 400);
+    struct str target = http_parse_target(p);
+    if (target.n == 0 || (target.p[0] != '/' && !str_eq(target, STR("*"))))
+        return fail(p, 400);
+    if (lengths && p->llhttp.content_length > p->limits->max_body_bytes)
+        return fail(p, 413);
+    struct str expect = http_parse_header_value(p, STR("expect"));
+    if (expect.n && !str_eq_nocase(expect, STR("100-continue")))
+        return fail(p, 417);
+    p->expects_continue = expect.n && http11 && (encodings || p->llhttp.content_length > 0);
+    return 0;
+}
+
+static int on_headers_complete(llhttp_t *l)
+{
+    struct http_parse *p = parse_of(l);
+    if (check_head(p) != 0)
+        return -1;
+    p->head_complete = true;
+    if (l->upgrade) /* CONNECT or Upgrade: served as if the header were not there is not an option */
+        return fail(p, 400);
+    return p->expects_continue ? HPE_PAUSED : 0;
+}
+
+static int on_body(llhttp_t *l, const char *at, size_t n)
+{
+    struct http_parse *p = parse_of(l);
+    buf_put(&p->body, at, n);
+    return p->body.failed ? fail(p, 413) : 0;
+}
+
+static int on_message_complete(llhttp_t *l)
+{
+    struct http_parse *p = parse_of(l);
+    p->complete = true;
+    p->keep_alive = llhttp_should_keep_alive(l);
+    return HPE_PAUSED;
+}
+
+static const llhttp_settings_t settings = {
+    .on_url = on_url,
+    .on_header_field = on_header_field,
+    .on_header_value = on_header_value,
+    .on_header_value_complete = on_header_value_complete,
+    .on_headers_complete = on_headers_complete,
+    .on_body = on_body,
+    .on_message_complete = on_message_complete,
+};
+
+enum status http_parse_init(struct http_parse *p, const struct http_limits *limits)
+{
+    memset(p, 0, sizeof *p);
+    p->limits = limits;
+    p->header = calloc(limits->max_headers, sizeof *p->header);
+    buf_init(&p->head, limits->max_header_bytes);
+    buf_init(&p->body, limits->max_body_bytes);
+    http_parse_reset(p);
+    return p->header ? ST_OK : ST_NO_MEMORY;
+}
+
+void http_parse_fini(struct http_parse *p)
+{
+    buf_fini(&p->head);
+    buf_fini(&p->body);
+    free(p->header);
+    p->header = NULL;
+}
+
+void http_parse_reset(struct http_parse *p)
+{
+    if (p->body.cap > 65536) /* a large body's memory is not kept for an idle connection */
+        buf_fini(&p->body);
+    buf_clear(&p->head);
+    buf_clear(&p->body);
+    llhttp_init(&p->llhttp, HTTP_REQUEST, &settings);
+    p->llhttp.data = p;
+    p->n_header = p->n_target = 0;
+    p->status = 0;
+    p->in_value = p->head_complete = p->expects_continue = p->complete = p->has_bytes = false;
+}
+
+enum parse_result http_parse_feed(struct http_parse *p, const char *bytes, size_t n, size_t *used)
+{
+    bool head_was_complete = p->head_complete;
+    if (n)
+        p->has_bytes = true;
+    llhttp_errno_t code = llhttp_execute(&p->llhttp, bytes, n);
+    *used = n;
+    if (code == HPE_OK)
+        return PARSE_MORE;
+    if (code == HPE_PAUSED) {
+        *used = (size_t)(llhttp_get_error_pos(&p->llhttp) - bytes);
+        llhttp_resume(&p->llhttp);
+        if (p->complete)
+            return PARSE_DONE;
+        if (!head_was_complete && p->expects_continue)
+            return PARSE_CONTINUE;
+    }
+    if (!p->status)
+        p->status = 400;
+    return PARSE_ERROR;
+}
+
+struct str http_parse_target(const struct http_parse *p)
+{
+    return (struct str){p->head.p, p->n_target};
+}
+
+struct str http_parse_header_value(const struct http_parse *p, struct str name)
+{
+    for (uint32_t i = 0; i < p->n_header; i++)
+        if (str_eq_nocase(span_name(p, i), name))
+            return span_value(p, i);
+    return (struct str){"", 0};
+}
+
+const char *http_parse_method(const struct http_parse *p)
+{
+    return llhttp_method_name((llhttp_method_t)p->llhttp.method);
+}
