@@ -21,6 +21,7 @@ enum conn_state {
     CONN_READING,   /* head or body of a request */
     CONN_HANDLING,  /* a handler owns the request, no response yet */
     CONN_STREAMING, /* response begun, not ended */
+    CONN_LINGERING, /* answered for the last time, waiting for the client to end */
     CONN_CLOSING,
 };
 
@@ -42,11 +43,12 @@ struct conn {
     struct http_parse parse;
     struct buf ahead; /* bytes read beyond the request in flight */
     struct http_req req;
-    bool reading, eof, close_after;
+    bool reading, close_after;
 };
 
 struct http_server {
     struct http_options o;
+    struct http_limits limits;
     uv_loop_t loop;
     uv_tcp_t listener;
     uv_timer_t drain_timer;

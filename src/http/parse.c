@@ -129,8 +129,9 @@ static int on_headers_complete(llhttp_t *l)
     if (check_head(p) != 0)
         return -1;
     p->head_complete = true;
-    if (l->upgrade) /* CONNECT or Upgrade: served as if the header were not there is not an option */
+    if (l->method == HTTP_CONNECT)
         return fail(p, 400);
+    l->upgrade = 0; /* an offer that a server may ignore (RFC 9110 7.8); some clients always offer h2c */
     return p->expects_continue ? HPE_PAUSED : 0;
 }
 

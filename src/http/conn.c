@@ -1,0 +1,313 @@
+/* A connection: bytes in through the parser, one request at a time, bytes out within a bound.
+ *
+ * Reading goes on while a handler works, because a client that leaves must be noticed at once; what it sends meanwhile
+ * (pipelined requests) is kept up to AHEAD_MAX_BYTES, then reading pauses. The request of a connection is named by
+ * slot and generation; the generation changes when the response ends or the client goes. */
+#include "http/http_int.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define AHEAD_MAX_BYTES     (64u << 10)
+#define READ_BYTES          (64u << 10)
+#define REQ_ARENA_MAX_BYTES (64u << 20)
+#define LINGER_MS           2000
+
+static void conn_feed(struct conn *c);
+
+/* ---- life ---- */
+
+static void conn_free(struct conn *c)
+{
+    struct http_server *s = c->server;
+    s->conn[c->slot] = NULL;
+    s->n_conn--;
+    http_parse_fini(&c->parse);
+    buf_fini(&c->ahead);
+    arena_fini(&c->req.arena);
+    free(c);
+    server_close_if_done(s);
+}
+
+static void handle_closed(uv_handle_t *h)
+{
+    struct conn *c = h->data;
+    if (--c->open_handles == 0)
+        conn_free(c);
+}
+
+/* From here on the handle that named the request finds nothing. */
+static void request_forget(struct conn *c)
+{
+    c->generation = ++c->server->generation[c->slot];
+    c->req.gone = NULL;
+}
+
+void conn_close(struct conn *c)
+{
+    if (c->state == CONN_CLOSING)
+        return;
+    bool in_flight = c->state == CONN_HANDLING || c->state == CONN_STREAMING;
+    void (*gone)(void *) = in_flight ? c->req.gone : NULL;
+    c->state = CONN_CLOSING;
+    request_forget(c);
+    uv_close((uv_handle_t *)&c->timer, handle_closed);
+    uv_close((uv_handle_t *)&c->tcp, handle_closed);
+    if (gone)
+        gone(c->req.gone_arg);
+}
+
+static void on_timer(uv_timer_t *t)
+{
+    struct conn *c = t->data;
+    if (c->state == CONN_STREAMING) {
+        stream_comment(&c->req);
+    } else if (c->state == CONN_READING) {
+        c->close_after = true;
+        respond_error(&c->req, 408);
+    } else {
+        conn_close(c);
+    }
+}
+
+void conn_timer(struct conn *c, uint32_t ms)
+{
+    if (ms)
+        uv_timer_start(&c->timer, on_timer, ms, 0);
+    else
+        uv_timer_stop(&c->timer);
+}
+
+/* ---- output ---- */
+
+struct pending_write {
+    uv_write_t req;
+    char bytes[];
+};
+
+static void on_written(uv_write_t *req, int status)
+{
+    struct conn *c = req->handle->data;
+    free(req);
+    if (status < 0)
+        conn_close(c);
+}
+
+bool conn_write(struct conn *c, struct str a, struct str b)
+{
+    uv_stream_t *tcp = (uv_stream_t *)&c->tcp;
+    if (c->state == CONN_CLOSING)
+        return false;
+    if (uv_stream_get_write_queue_size(tcp) + a.n + b.n > c->server->o.max_output_bytes) {
+        conn_close(c);
+        return false;
+    }
+    uv_buf_t bufs[2] = {uv_buf_init((char *)a.p, (unsigned)a.n), uv_buf_init((char *)b.p, (unsigned)b.n)};
+    int sent = uv_try_write(tcp, bufs, b.n ? 2 : 1);
+    if (sent < 0 && sent != UV_EAGAIN) {
+        conn_close(c);
+        return false;
+    }
+    size_t done = sent > 0 ? (size_t)sent : 0, left = a.n + b.n - done;
+    if (left == 0)
+        return true;
+    struct pending_write *w = malloc(sizeof *w + left);
+    if (!w) {
+        conn_close(c);
+        return false;
+    }
+    size_t from_a = done < a.n ? a.n - done : 0;
+    memcpy(w->bytes, a.p + (a.n - from_a), from_a);
+    if (left > from_a)
+        memcpy(w->bytes + from_a, b.p + (b.n - (left - from_a)), left - from_a);
+    uv_buf_t rest = uv_buf_init(w->bytes, (unsigned)left);
+    if (uv_write(&w->req, tcp, &rest, 1, on_written) < 0) {
+        free(w);
+        conn_close(c);
+        return false;
+    }
+    return true;
+}
+
+/* ---- input ---- */
+
+static void on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *out)
+{
+    static _Thread_local char bytes[READ_BYTES]; /* used up before the next read of this loop */
+    (void)h;
+    (void)hint;
+    *out = uv_buf_init(bytes, sizeof bytes);
+}
+
+static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *in);
+
+static void reading_set(struct conn *c, bool on)
+{
+    if (on == c->reading || c->state == CONN_CLOSING)
+        return;
+    c->reading = on;
+    if (on)
+        uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
+    else
+        uv_read_stop((uv_stream_t *)&c->tcp);
+}
+
+static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *in)
+{
+    struct conn *c = tcp->data;
+    if (n < 0) {
+        conn_close(c);
+        return;
+    }
+    if (c->state == CONN_LINGERING)
+        return;
+    buf_put(&c->ahead, in->base, (size_t)n);
+    if (c->ahead.failed) {
+        conn_close(c);
+        return;
+    }
+    if (c->state == CONN_IDLE || c->state == CONN_READING)
+        conn_feed(c);
+    else if (c->ahead.n >= AHEAD_MAX_BYTES)
+        reading_set(c, false);
+}
+
+static void request_begin(struct conn *c)
+{
+    struct http_req *r = &c->req;
+    r->keep_alive = c->parse.keep_alive && !c->server->draining;
+    r->is_head = strcmp(http_parse_method(&c->parse), "HEAD") == 0;
+    c->generation = ++c->server->generation[c->slot];
+    c->state = CONN_HANDLING;
+    conn_timer(c, 0);
+    route_request(c);
+}
+
+static void parse_failed(struct conn *c)
+{
+    c->close_after = true;
+    respond_error(&c->req, c->parse.status);
+}
+
+/* Feeds what was read to the parser, request by request, until one is in flight or the bytes are used up. */
+static void conn_feed(struct conn *c)
+{
+    size_t at = 0;
+    while (at < c->ahead.n && (c->state == CONN_IDLE || c->state == CONN_READING) && !c->close_after) {
+        size_t used = 0;
+        bool head_was_complete = c->parse.head_complete;
+        enum parse_result result = http_parse_feed(&c->parse, c->ahead.p + at, c->ahead.n - at, &used);
+        at += used;
+        if (c->state == CONN_IDLE || (!head_was_complete && c->parse.head_complete))
+            conn_timer(c, c->parse.head_complete ? c->server->o.body_timeout_ms : c->server->o.header_timeout_ms);
+        c->state = CONN_READING;
+        if (result == PARSE_CONTINUE)
+            conn_write(c, STR("HTTP/1.1 100 Continue\r\n\r\n"), STR(""));
+        else if (result == PARSE_DONE)
+            request_begin(c);
+        else if (result == PARSE_ERROR)
+            parse_failed(c);
+    }
+    if (c->state != CONN_CLOSING)
+        buf_consume(&c->ahead, at);
+}
+
+static void next_request(uv_timer_t *t)
+{
+    struct conn *c = t->data;
+    conn_timer(c, c->server->o.idle_timeout_ms);
+    reading_set(c, true);
+    conn_feed(c);
+}
+
+static void on_shutdown(uv_shutdown_t *req, int status)
+{
+    (void)status;
+    free(req);
+}
+
+/* Closing at once would reset the connection while the client still sends, and it might never see the answer: end our
+ * side, then read and forget until it ends its own. */
+static void linger(struct conn *c)
+{
+    uv_shutdown_t *req = malloc(sizeof *req);
+    c->state = CONN_LINGERING;
+    if (!req || uv_shutdown(req, (uv_stream_t *)&c->tcp, on_shutdown) < 0) {
+        free(req);
+        conn_close(c);
+        return;
+    }
+    reading_set(c, true);
+    conn_timer(c, LINGER_MS);
+}
+
+void conn_response_done(struct conn *c)
+{
+    if (c->state == CONN_CLOSING)
+        return;
+    bool keep = c->req.keep_alive && !c->close_after && !c->server->draining;
+    c->state = CONN_IDLE;
+    request_forget(c);
+    arena_fini(&c->req.arena);
+    arena_init(&c->req.arena, REQ_ARENA_MAX_BYTES);
+    http_parse_reset(&c->parse);
+    if (!keep) {
+        linger(c);
+        return;
+    }
+    /* From the loop, not from here: many pipelined requests must not nest their handlers. */
+    uv_timer_start(&c->timer, next_request, 0, 0);
+}
+
+/* ---- accepting ---- */
+
+static uint32_t slot_free(const struct http_server *s)
+{
+    for (uint32_t i = 0; i < s->o.max_connections; i++)
+        if (!s->conn[i])
+            return i;
+    return UINT32_MAX;
+}
+
+static struct conn *conn_new(struct http_server *s, uint32_t slot)
+{
+    struct conn *c = calloc(1, sizeof *c);
+    struct http_limits *limits = c ? &s->limits : NULL;
+    if (!c || http_parse_init(&c->parse, limits) != ST_OK) {
+        free(c);
+        return NULL;
+    }
+    c->server = s;
+    c->slot = slot;
+    c->req.conn = c;
+    arena_init(&c->req.arena, REQ_ARENA_MAX_BYTES);
+    buf_init(&c->ahead, AHEAD_MAX_BYTES + READ_BYTES);
+    uv_tcp_init(&s->loop, &c->tcp);
+    uv_timer_init(&s->loop, &c->timer);
+    c->tcp.data = c->timer.data = c;
+    c->open_handles = 2;
+    s->conn[slot] = c;
+    s->n_conn++;
+    return c;
+}
+
+void conn_accept(struct http_server *s)
+{
+    uint32_t slot = slot_free(s);
+    struct conn *c = slot == UINT32_MAX ? NULL : conn_new(s, slot);
+    if (!c) { /* take it off the queue and let it go */
+        uv_tcp_t *refused = malloc(sizeof *refused);
+        if (!refused)
+            return;
+        uv_tcp_init(&s->loop, refused);
+        (void)!uv_accept((uv_stream_t *)&s->listener, (uv_stream_t *)refused);
+        uv_close((uv_handle_t *)refused, (uv_close_cb)free);
+        return;
+    }
+    if (uv_accept((uv_stream_t *)&s->listener, (uv_stream_t *)&c->tcp) < 0) {
+        conn_close(c);
+        return;
+    }
+    uv_tcp_nodelay(&c->tcp, 1);
+    conn_timer(c, s->o.header_timeout_ms);
+    reading_set(c, true);
+}

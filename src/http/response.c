@@ -1,0 +1,155 @@
+/* Responses: head, body, streams. Every response says how long it is or is chunked; HTTP/1.0 streams end with the
+ * connection. */
+#include "http/http_int.h"
+#include <stdio.h>
+#include <string.h>
+
+#define HEAD_MAX_BYTES 16384
+
+static const char *reason(unsigned status)
+{
+    static const struct {
+        unsigned status;
+        const char *text;
+    } reasons[] = {
+        {200, "OK"},
+        {204, "No Content"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {408, "Request Timeout"},
+        {413, "Payload Too Large"},
+        {414, "URI Too Long"},
+        {415, "Unsupported Media Type"},
+        {417, "Expectation Failed"},
+        {422, "Unprocessable Entity"},
+        {424, "Failed Dependency"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {503, "Service Unavailable"},
+        {505, "HTTP Version Not Supported"},
+    };
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        if (reasons[i].status == status)
+            return reasons[i].text;
+    return "Status";
+}
+
+static void put_headers(struct buf *head, const struct http_header *h, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        buf_put_str(head, h[i].name);
+        buf_put(head, ": ", 2);
+        buf_put_str(head, h[i].value);
+        buf_put(head, "\r\n", 2);
+    }
+}
+
+static void head_begin(struct buf *head, const struct http_req *r, unsigned status, const char *type)
+{
+    struct http_header cors[3];
+    bool close = !r->keep_alive || r->conn->close_after || r->conn->server->draining;
+    buf_init(head, HEAD_MAX_BYTES);
+    buf_printf(head, "HTTP/1.1 %u %s\r\n", status, reason(status));
+    if (type)
+        buf_printf(head, "content-type: %s\r\n", type);
+    if (close)
+        buf_printf(head, "connection: close\r\n");
+    put_headers(head, cors, cors_headers(r, cors));
+}
+
+void http_respond(struct http_req *r, unsigned status, const char *type, struct str body,
+                  const struct http_header *headers, size_t n_headers)
+{
+    struct conn *c = r->conn;
+    struct buf head;
+    BUG_ON(c->state == CONN_STREAMING);
+    head_begin(&head, r, status, type);
+    put_headers(&head, headers, n_headers);
+    buf_printf(&head, "content-length: %zu\r\n\r\n", body.n);
+    if (head.failed) {
+        buf_fini(&head);
+        conn_close(c);
+        return;
+    }
+    c->req.gone = NULL;
+    bool ok = conn_write(c, buf_str(&head), r->is_head ? STR("") : body);
+    buf_fini(&head);
+    if (ok)
+        conn_response_done(c);
+}
+
+void respond_error(struct http_req *r, unsigned status)
+{
+    struct str body = STR("");
+    r->keep_alive = r->is_head = false;
+    if (status == 413)
+        body = STR("Failed to buffer the request body: length limit exceeded");
+    http_respond(r, status, body.n ? "text/plain; charset=utf-8" : NULL, body, NULL, 0);
+}
+
+/* ---- streams ---- */
+
+void http_stream_begin(struct http_req *r, unsigned status, const char *type, const struct http_header *headers,
+                       size_t n_headers)
+{
+    struct conn *c = r->conn;
+    struct buf head;
+    BUG_ON(c->state != CONN_HANDLING);
+    r->chunked = c->parse.llhttp.http_minor == 1;
+    if (!r->chunked)
+        r->keep_alive = false;
+    head_begin(&head, r, status, type);
+    put_headers(&head, headers, n_headers);
+    buf_printf(&head, "%s\r\n", r->chunked ? "transfer-encoding: chunked\r\n" : "");
+    c->state = CONN_STREAMING;
+    conn_timer(c, c->server->o.stream_comment_ms);
+    if (head.failed)
+        conn_close(c);
+    else
+        conn_write(c, buf_str(&head), STR(""));
+    buf_fini(&head);
+}
+
+bool http_stream_write(struct http_req *r, struct str bytes)
+{
+    struct conn *c = r->conn;
+    if (c->state != CONN_STREAMING)
+        return false;
+    if (bytes.n == 0 || r->is_head)
+        return true;
+    conn_timer(c, c->server->o.stream_comment_ms);
+    if (!r->chunked)
+        return conn_write(c, bytes, STR(""));
+    char size[24];
+    int n = snprintf(size, sizeof size, "%zx\r\n", bytes.n);
+    struct buf chunk;
+    buf_init(&chunk, bytes.n + 64);
+    buf_put(&chunk, size, (size_t)n);
+    buf_put_str(&chunk, bytes);
+    buf_put(&chunk, "\r\n", 2);
+    bool ok = !chunk.failed && conn_write(c, buf_str(&chunk), STR(""));
+    if (chunk.failed)
+        conn_close(c);
+    buf_fini(&chunk);
+    return ok;
+}
+
+void stream_comment(struct http_req *r)
+{
+    http_stream_write(r, STR(":\n\n"));
+}
+
+void http_stream_end(struct http_req *r)
+{
+    struct conn *c = r->conn;
+    if (c->state != CONN_STREAMING)
+        return;
+    r->gone = NULL;
+    if (r->chunked && !r->is_head && !conn_write(c, STR("0\r\n\r\n"), STR("")))
+        return;
+    conn_response_done(c);
+}

@@ -1,0 +1,239 @@
+/* The server: loop, listening, draining, signals, inboxes, worker jobs. */
+#include "http/http_int.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BACKLOG 1024
+
+struct http_options http_options_default(void)
+{
+    return (struct http_options){
+        .max_connections = 4096,
+        .max_header_bytes = 32u << 10,
+        .max_headers = 100,
+        .max_body_bytes = 2000000,
+        .max_output_bytes = 4u << 20,
+        .header_timeout_ms = 10000,
+        .body_timeout_ms = 60000,
+        .idle_timeout_ms = 75000,
+        .stream_comment_ms = 15000,
+    };
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+    if (status == 0)
+        conn_accept(listener->data);
+}
+
+static enum status listen_on(struct http_server *s, struct err *e)
+{
+    struct sockaddr_storage at;
+    int n = sizeof at, code;
+    if (uv_ip4_addr(s->o.host, s->o.port, (struct sockaddr_in *)&at) != 0 &&
+        uv_ip6_addr(s->o.host, s->o.port, (struct sockaddr_in6 *)&at) != 0)
+        return err_set(e, ST_INVALID, "`%s` is not an IP address", s->o.host);
+    code = uv_tcp_bind(&s->listener, (struct sockaddr *)&at, 0);
+    if (code == 0)
+        code = uv_listen((uv_stream_t *)&s->listener, BACKLOG, on_connection);
+    if (code == 0)
+        code = uv_tcp_getsockname(&s->listener, (struct sockaddr *)&at, &n);
+    if (code != 0)
+        return err_set(e, ST_IO, "cannot listen on %s port %u: %s", s->o.host, s->o.port, uv_strerror(code));
+    s->port = at.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&at)->sin6_port)
+                                       : ntohs(((struct sockaddr_in *)&at)->sin_port);
+    return ST_OK;
+}
+
+enum status http_server_new(const struct http_options *o, struct http_server **out, struct err *e)
+{
+    struct http_server *s = calloc(1, sizeof *s);
+    if (!s || uv_loop_init(&s->loop) != 0) {
+        free(s);
+        return err_set(e, ST_NO_MEMORY, "no memory for an HTTP server");
+    }
+    s->o = *o;
+    s->limits = (struct http_limits){o->max_header_bytes, o->max_headers, o->max_body_bytes};
+    s->conn = calloc(o->max_connections, sizeof *s->conn);
+    s->generation = calloc(o->max_connections, sizeof *s->generation);
+    uv_tcp_init(&s->loop, &s->listener);
+    uv_timer_init(&s->loop, &s->drain_timer);
+    s->listener.data = s->drain_timer.data = s;
+    signal(SIGPIPE, SIG_IGN);
+    enum status st = s->conn && s->generation ? listen_on(s, e) : err_set(e, ST_NO_MEMORY, "no memory for connections");
+    if (st != ST_OK) {
+        http_server_free(s);
+        return st;
+    }
+    *out = s;
+    return ST_OK;
+}
+
+static void close_handle(uv_handle_t *h, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(h))
+        uv_close(h, NULL);
+}
+
+void http_server_free(struct http_server *s)
+{
+    if (!s)
+        return;
+    for (uint32_t i = 0; s->conn && i < s->o.max_connections; i++)
+        if (s->conn[i])
+            conn_close(s->conn[i]);
+    uv_run(&s->loop, UV_RUN_NOWAIT);
+    uv_walk(&s->loop, close_handle, NULL);
+    uv_run(&s->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&s->loop);
+    free(s->conn);
+    free(s->generation);
+    free(s);
+}
+
+uint16_t http_server_port(const struct http_server *s)
+{
+    return s->port;
+}
+
+void http_server_run(struct http_server *s)
+{
+    uv_run(&s->loop, UV_RUN_DEFAULT);
+}
+
+/* ---- drain ---- */
+
+bool http_server_draining(const struct http_server *s)
+{
+    return s->draining;
+}
+
+void server_close_if_done(struct http_server *s)
+{
+    if (s->draining && s->n_conn == 0)
+        uv_stop(&s->loop);
+}
+
+static void drain_cap(uv_timer_t *t)
+{
+    struct http_server *s = t->data;
+    for (uint32_t i = 0; i < s->o.max_connections; i++)
+        if (s->conn[i])
+            conn_close(s->conn[i]);
+    server_close_if_done(s);
+}
+
+void http_server_drain(struct http_server *s, uint32_t cap_ms)
+{
+    if (s->draining)
+        return;
+    s->draining = true;
+    uv_close((uv_handle_t *)&s->listener, NULL);
+    for (uint32_t i = 0; i < s->o.max_connections; i++)
+        if (s->conn[i] && (s->conn[i]->state == CONN_IDLE || s->conn[i]->state == CONN_LINGERING))
+            conn_close(s->conn[i]);
+    uv_timer_start(&s->drain_timer, drain_cap, cap_ms, 0);
+    server_close_if_done(s);
+}
+
+/* ---- signals ---- */
+
+static void on_signal(uv_signal_t *h, int number)
+{
+    struct http_server *s = h->data;
+    s->on_signal(s->signal_arg, number);
+}
+
+enum status http_server_on_signal(struct http_server *s, void (*fn)(void *arg, int signal), void *arg, struct err *e)
+{
+    static const int numbers[2] = {SIGTERM, SIGINT};
+    s->on_signal = fn;
+    s->signal_arg = arg;
+    for (int i = 0; i < 2; i++) {
+        uv_signal_init(&s->loop, &s->signal[i]);
+        s->signal[i].data = s;
+        int code = uv_signal_start(&s->signal[i], on_signal, numbers[i]);
+        if (code != 0)
+            return err_set(e, ST_IO, "cannot listen for signals: %s", uv_strerror(code));
+    }
+    return ST_OK;
+}
+
+/* ---- messages and jobs ---- */
+
+static void inbox_wake(void *arg)
+{
+    uv_async_send(arg);
+}
+
+static void on_inbox(uv_async_t *h)
+{
+    struct inbox_port *port = h->data;
+    struct inbox_node *node = inbox_take(&port->inbox);
+    while (node) {
+        struct inbox_node *next = node->next;
+        port->fn(port->arg, node);
+        node = next;
+    }
+}
+
+enum status http_server_inbox(struct http_server *s, void (*fn)(void *arg, struct inbox_node *node), void *arg,
+                              struct inbox **out, struct err *e)
+{
+    if (s->n_inbox == MAX_INBOXES)
+        return err_set(e, ST_LIMIT, "more than %d inboxes", MAX_INBOXES);
+    struct inbox_port *port = &s->inbox[s->n_inbox++];
+    port->fn = fn;
+    port->arg = arg;
+    uv_async_init(&s->loop, &port->async, on_inbox);
+    port->async.data = port;
+    inbox_init(&port->inbox, inbox_wake, &port->async);
+    *out = &port->inbox;
+    return ST_OK;
+}
+
+struct job {
+    uv_work_t req;
+    void (*work)(void *arg), (*done)(void *arg);
+    void *arg;
+};
+
+static void job_work(uv_work_t *req)
+{
+    struct job *j = req->data;
+    j->work(j->arg);
+}
+
+static void job_done(uv_work_t *req, int status)
+{
+    struct job *j = req->data;
+    (void)status; /* jobs are never cancelled */
+    j->done(j->arg);
+    free(j);
+}
+
+enum status http_server_work(struct http_server *s, void (*work)(void *arg), void (*done)(void *arg), void *arg,
+                             struct err *e)
+{
+    struct job *j = malloc(sizeof *j);
+    if (!j)
+        return err_set(e, ST_NO_MEMORY, "no memory for a job");
+    *j = (struct job){.work = work, .done = done, .arg = arg};
+    j->req.data = j;
+    int code = uv_queue_work(&s->loop, &j->req, job_work, job_done);
+    if (code != 0) {
+        free(j);
+        return err_set(e, ST_INTERNAL, "cannot queue a job: %s", uv_strerror(code));
+    }
+    return ST_OK;
+}
+
+void http_server_set_workers(unsigned n)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%u", n);
+    setenv("UV_THREADPOOL_SIZE", text, 1);
+}
