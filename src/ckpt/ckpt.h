@@ -1,8 +1,8 @@
 /* A checkpoint on disk: Hugging Face folder -> configuration and named tensors, mapped read-only.
  *
- * Nothing is copied: tensor data points into file mappings that live until ckpt_close(). Everything in the files is
- * hostile: sizes, offsets, names and shapes are checked before a tensor is handed out, and a damaged file gives one
- * sentence naming file and tensor. Read-only after opening: any thread may look things up. */
+ * Nothing is copied: tensor data points into file mappings that live until ckpt_close(). Everything in the
+ * files is hostile: sizes, offsets, names and shapes are checked before a tensor is handed out, and a damaged
+ * file gives one sentence naming file and tensor. Read-only after opening: any thread may look things up. */
 #ifndef CKPT_CKPT_H
 #define CKPT_CKPT_H
 
@@ -31,24 +31,27 @@ const char *ckpt_dir(const struct ckpt *c);
 const struct model_config *ckpt_config(const struct ckpt *c);
 size_t ckpt_n_tensors(const struct ckpt *c);
 const struct ckpt_tensor *ckpt_tensor_at(const struct ckpt *c, size_t i); /* in file order */
-/* NULL when there is none, or none in an element format of this build: such tensors stop only those who need them. */
+/* NULL when there is none, or none in an element format of this build: such tensors stop only those who need
+ * them. */
 const struct ckpt_tensor *ckpt_find(const struct ckpt *c, struct str name);
-/* The tensor of exactly this shape, or one sentence with tensor and file: missing, unsupported dtype, wrong shape. */
-MUST_CHECK enum status ckpt_require(const struct ckpt *c, struct str name, uint32_t n_dim, const uint64_t *dims,
-                                    const struct ckpt_tensor **out, struct err *e);
+/* The tensor of exactly this shape, or one sentence with tensor and file: missing, unsupported dtype, wrong
+ * shape. */
+MUST_CHECK enum status ckpt_require(const struct ckpt *c, struct str name, uint32_t n_dim,
+                                    const uint64_t *dims, const struct ckpt_tensor **out, struct err *e);
 uint64_t ckpt_weight_bytes(const struct ckpt *c);
 
-/* The pages that lie wholly inside the tensor are no longer needed in memory (they stay readable). Any thread. */
+/* The pages that lie wholly inside the tensor are no longer needed in memory (they stay readable). Any
+ * thread. */
 void ckpt_release_pages(const struct ckpt *c, const struct ckpt_tensor *t);
 
 /* ---- identity of the weights ---- */
 
 #define CKPT_DIGEST_HEX 65
 
-/* SHA-256 over the weight files: SHA-256 of the concatenation, in name order, of "<sha256 hex>  <base name>\n" per
- * file (what `sha256sum *.safetensors | sha256sum` prints). Slow on large files: run it in the background. Each
- * file's digest is cached beside its size and mtime under `cache_dir` (NULL: no cache); a cache that cannot be
- * written is not an error. *cancel is polled; ST_CANCELLED when it becomes true. */
+/* SHA-256 over the weight files: SHA-256 of the concatenation, in name order, of "<sha256 hex>  <base
+ * name>\n" per file (what `sha256sum *.safetensors | sha256sum` prints). Slow on large files: run it in the
+ * background. Each file's digest is cached beside its size and mtime under `cache_dir` (NULL: no cache); a
+ * cache that cannot be written is not an error. *cancel is polled; ST_CANCELLED when it becomes true. */
 MUST_CHECK enum status ckpt_digest(const struct ckpt *c, const char *cache_dir, const volatile bool *cancel,
                                    char out[CKPT_DIGEST_HEX], struct err *e);
 

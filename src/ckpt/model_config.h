@@ -1,7 +1,8 @@
 /* config.json and generation_config.json of a Hugging Face checkpoint, in one complete, range-checked form.
  *
- * Every family's settings that some architecture file reads stand here; a field that the family does not have keeps
- * its neutral value. Old and new spellings (rope_theta + rope_scaling, rope_parameters) give the same result. */
+ * Every family's settings that some architecture file reads stand here; a field that the family does not have
+ * keeps its neutral value. Old and new spellings (rope_theta + rope_scaling, rope_parameters) give the same
+ * result. */
 #ifndef CKPT_MODEL_CONFIG_H
 #define CKPT_MODEL_CONFIG_H
 
@@ -13,9 +14,9 @@ enum act_kind { ACT_SILU };
 struct rope_config {
     enum rope_kind kind;
     float theta;
-    float factor;                 /* linear, llama3 */
-    float low_freq_factor;        /* llama3 */
-    float high_freq_factor;       /* llama3 */
+    float factor;                   /* linear, llama3 */
+    float low_freq_factor;          /* llama3 */
+    float high_freq_factor;         /* llama3 */
     uint32_t original_max_position; /* llama3 */
 };
 
@@ -30,8 +31,8 @@ struct model_config {
     enum act_kind act;
     struct rope_config rope;
     bool attention_bias, mlp_bias, tie_embeddings;
-    int32_t bos_id; /* -1: none */
-    int32_t eos_id[MODEL_MAX_EOS];
+    int32_t bos_id;                /* below n_vocab; -1: none */
+    int32_t eos_id[MODEL_MAX_EOS]; /* distinct, below n_vocab; generation_config.json wins */
     uint32_t n_eos;
 };
 

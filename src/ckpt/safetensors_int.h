@@ -1,0 +1,28 @@
+/* One safetensors file: 8 bytes little-endian header length, a JSON header, tensor data to the end of the
+ * file. */
+#ifndef CKPT_SAFETENSORS_INT_H
+#define CKPT_SAFETENSORS_INT_H
+
+#include "base/arena.h"
+#include "ckpt/ckpt.h"
+
+/* Why a tensor that lies soundly in its file cannot be handed out. */
+enum tensor_problem { TENSOR_OK, TENSOR_DTYPE, TENSOR_UNALIGNED };
+
+struct safetensors_entry {
+    struct ckpt_tensor t; /* t.type and t.n_bytes mean nothing with TENSOR_DTYPE */
+    struct str dtype;     /* as the header has it */
+    uint64_t offset;      /* of the data, from the start of the file */
+    enum tensor_problem problem;
+};
+
+struct safetensors_list {
+    struct safetensors_entry *entry; /* in the order of their data, in `arena` with all names */
+    size_t n;
+};
+
+/* `bytes` is the whole file, which the entries point into; `file` is its base name and must live as long. */
+MUST_CHECK enum status safetensors_parse(const void *bytes, size_t n_bytes, const char *file,
+                                         struct arena *arena, struct safetensors_list *out, struct err *e);
+
+#endif

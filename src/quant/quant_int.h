@@ -1,0 +1,9 @@
+/* One row of registry.c per format file. */
+#ifndef QUANT_QUANT_INT_H
+#define QUANT_QUANT_INT_H
+
+#include "quant/quant.h"
+
+extern const struct elem_format elem_format_f32, elem_format_f16, elem_format_bf16;
+
+#endif
