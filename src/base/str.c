@@ -191,6 +191,22 @@ unsigned utf8_encode(uint32_t cp, char out[4])
     return n;
 }
 
+unsigned utf8_invalid_length(struct str s, size_t i)
+{
+    const unsigned char *p = (const unsigned char *)s.p + i;
+    size_t left = s.n - i;
+    unsigned n = sequence_length(p[0]);
+    /* What may follow the first byte is narrower after some of them. */
+    unsigned char low = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80;
+    unsigned char high = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
+    if (n < 2 || left < 2 || p[1] < low || p[1] > high)
+        return 1;
+    unsigned k = 2;
+    while (k < n && k < left && (p[k] & 0xc0) == 0x80)
+        k++;
+    return k;
+}
+
 bool utf8_valid(struct str s)
 {
     uint32_t cp;

@@ -37,6 +37,9 @@ unsigned str_distance(struct str a, struct str b);
  * not well-formed (overlong, surrogate, > U+10FFFF, truncated). */
 unsigned utf8_decode(struct str s, size_t i, uint32_t *cp);
 unsigned utf8_encode(uint32_t cp, char out[4]); /* length 1..4; cp must be a scalar value */
+/* Bytes that one U+FFFD stands for when utf8_decode() gives 0 at i: the longest part of a well-formed sequence, at
+ * least 1 (Unicode's "substitution of maximal subparts"). */
+unsigned utf8_invalid_length(struct str s, size_t i);
 bool utf8_valid(struct str s);
 size_t utf8_count(struct str s); /* code points of a valid string */
 /* Length of the longest prefix that does not end inside a possibly incomplete sequence. */

@@ -1,0 +1,216 @@
+/* Inside the text module: the stages of encoding and decoding and what passes between them.
+ *
+ * Encoding: added tokens cut the text into sections; a section is normalized, then cut into pieces by the
+ * pre-tokenizers; the model turns each piece into tokens; post-processing frames the whole. Every stage keeps, for each
+ * byte, where it came from. */
+#ifndef TEXT_TEXT_INT_H
+#define TEXT_TEXT_INT_H
+
+#include "base/arena.h"
+#include "base/map.h"
+#include "json/json.h"
+#include "text/tokenizer.h"
+
+/* Text whose bytes remember their origin: byte i came from original bytes begin[i] .. end[i] - 1. */
+struct aligned {
+    char *p;
+    uint32_t *begin, *end;
+    size_t n, cap;
+};
+
+struct span {
+    uint32_t begin, end; /* bytes of a section's text */
+};
+
+/* A stretch between added tokens on its way through the stages. */
+struct section {
+    struct aligned text;
+    struct span *piece;
+    size_t n_piece, cap_piece;
+    bool at_start; /* its first byte is the first of the whole text */
+};
+
+/* One encode call's memory and first failure. */
+struct scratch {
+    struct arena arena;
+    void *match_data; /* of the patterns */
+    void *word_symbols, *word_heap; /* of the BPE */
+    uint32_t word_cap;
+    struct err *e;
+    enum status status;
+};
+
+void scratch_no_memory(struct scratch *s);
+void scratch_fini(struct scratch *s);
+
+/* aligned.c */
+bool aligned_reserve(struct aligned *a, struct scratch *s, size_t n);
+/* Appends bytes that all came from begin..end. */
+void aligned_put(struct aligned *a, struct scratch *s, const char *p, size_t n, uint32_t begin, uint32_t end);
+void aligned_copy(struct aligned *to, struct scratch *s, const struct aligned *from, size_t at, size_t n);
+/* The text's own characters, each byte coming from its whole character. */
+void aligned_from(struct aligned *a, struct scratch *s, struct str text, uint32_t at);
+struct str aligned_str(const struct aligned *a);
+void section_piece(struct section *x, struct scratch *s, size_t begin, size_t end);
+
+/* ---- patterns ---- */
+
+struct pattern; /* a regular expression or a literal string */
+/* A JSON object {"Regex": "..."} or {"String": "..."}. */
+MUST_CHECK enum status pattern_read(const struct json_val *v, struct pattern **out, struct err *e);
+MUST_CHECK enum status pattern_compile(struct str regex, struct pattern **out, struct err *e);
+void pattern_free(struct pattern *p);
+/* The next non-empty match at or after `from`: false when there is none (or after a failure in s->status). */
+bool pattern_next(const struct pattern *p, struct scratch *s, struct str text, size_t from, size_t *begin, size_t *end);
+
+/* ---- stages: a list of steps each, rows of a table by JSON type name ---- */
+
+struct step {
+    const struct step_kind *kind;
+    struct pattern *pattern;
+    struct str text; /* content, replacement, ... ; owned by the tokenizer's document */
+    unsigned start, stop, option;
+    bool flag, add_prefix_space;
+};
+
+#define MAX_STEPS 32
+struct steps {
+    struct step step[MAX_STEPS];
+    unsigned n;
+};
+
+struct decode_list;
+
+struct step_kind {
+    const char *type;
+    enum status (*read)(const struct json_val *v, struct step *out, struct err *e);
+    void (*run)(const struct step *step, struct section *x, struct scratch *s); /* normalizers, pre-tokenizers */
+    void (*decode)(const struct step *step, struct decode_list *list);            /* decoders */
+};
+
+/* Reads a stage: null, one object, or a Sequence (whose list is called `list_key`). */
+MUST_CHECK enum status steps_read(const struct json_val *v, const char *stage, const char *list_key,
+                                  const struct step_kind *kinds, size_t n_kinds, struct steps *out, struct err *e);
+void steps_fini(struct steps *s);
+void steps_run(const struct steps *steps, struct section *x, struct scratch *s);
+
+MUST_CHECK enum status normalizers_read(const struct json_val *v, struct steps *out, struct err *e);
+MUST_CHECK enum status pre_tokenizers_read(const struct json_val *v, struct steps *out, struct err *e);
+MUST_CHECK enum status decoders_read(const struct json_val *v, struct steps *out, struct err *e);
+
+/* decode.c: the token texts on their way through the decoders. */
+struct decode_item {
+    uint32_t begin, n; /* bytes of list->text */
+};
+struct decode_list {
+    struct arena arena;
+    char *text;
+    size_t n_text, cap_text;
+    struct decode_item *item;
+    size_t n_item, cap_item;
+    bool failed;
+};
+void decode_tokens(const struct steps *decoders, struct decode_list *list, struct buf *out);
+bool decode_list_add(struct decode_list *list, const char *p, size_t n);
+
+/* The bytes of a byte-level token's characters, at most token.n; a token with a character outside the alphabet stands for
+ * itself. */
+size_t byte_level_bytes(struct str token, char *out);
+/* The byte that "<0xXX>" names, or -1. */
+int fallback_byte(struct str token);
+
+/* byte_level.c: GPT-2's map between bytes and printable characters. */
+unsigned byte_level_encode(unsigned char byte, char out[2]); /* length of the character */
+int byte_level_decode(uint32_t cp);                          /* the byte, or -1 */
+
+/* unicode.c: \\w of the regular expressions. */
+bool unicode_is_word(uint32_t cp);
+
+/* ---- added tokens ---- */
+
+struct added_token {
+    struct str content;
+    int32_t id;
+    bool single_word, lstrip, rstrip, normalized, special;
+};
+
+struct trie_node {
+    int32_t token; /* index into added tokens, -1: none ends here */
+    uint32_t child, sibling;
+    unsigned char byte;
+};
+struct trie {
+    struct trie_node *node;
+    size_t n, cap;
+    uint32_t first[256];
+};
+
+struct added_tokens {
+    struct added_token *token;
+    size_t n;
+    struct trie raw, normalized;
+};
+
+MUST_CHECK enum status added_tokens_read(const struct json_val *v, struct added_tokens *out, struct err *e);
+/* After the normalizers are known: builds the tries. */
+MUST_CHECK enum status added_tokens_prepare(struct added_tokens *a, const struct steps *normalizers, struct err *e);
+void added_tokens_fini(struct added_tokens *a);
+
+struct added_match {
+    size_t begin, end;
+    const struct added_token *token; /* NULL: no more; begin..end is the rest of the text */
+};
+/* The next added token at or after *at, searching where it left off; *at moves behind it. */
+struct added_match added_tokens_next(const struct added_tokens *a, const struct trie *trie, struct str text, size_t from,
+                                     size_t *at);
+
+/* ---- model ---- */
+
+struct pair_slot {
+    uint64_t pair;
+    uint32_t rank, id;
+};
+struct bpe {
+    struct map vocab; /* token text -> id; keys borrowed from the document */
+    struct pair_slot *merge;
+    size_t cap_merge;
+    int32_t unk;
+    int32_t byte_id[256]; /* <0xXX> or -1 */
+    bool fuse_unk, byte_fallback, ignore_merges;
+};
+MUST_CHECK enum status bpe_read(const struct json_val *model, struct bpe *out, struct err *e);
+void bpe_fini(struct bpe *b);
+
+struct token_list {
+    int32_t *id;
+    uint32_t *start, *stop;
+    size_t n, cap;
+};
+void token_list_add(struct token_list *l, struct scratch *s, int32_t id, uint32_t start, uint32_t stop);
+void bpe_encode(const struct bpe *b, const struct aligned *text, struct span piece, struct token_list *out,
+                struct scratch *s);
+
+/* ---- post-processing ---- */
+
+#define MAX_FRAME 16
+struct frame { /* ids in front of and behind a single text */
+    int32_t prefix[MAX_FRAME], suffix[MAX_FRAME];
+    unsigned n_prefix, n_suffix;
+    bool trim_offsets, add_prefix_space;
+};
+MUST_CHECK enum status post_processor_read(const struct json_val *v, struct frame *out, struct err *e);
+
+struct tokenizer {
+    struct json_doc *doc;
+    struct steps normalizers, pre_tokenizers, decoders;
+    struct added_tokens added;
+    struct bpe bpe;
+    struct frame frame;
+    struct vocab vocab;
+    struct str *token_text; /* [n_vocab] as in the file; .p NULL: no such id */
+    int32_t eos;
+    uint64_t max_length;
+    char *chat_template;
+};
+
+#endif

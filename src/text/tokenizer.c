@@ -1,0 +1,207 @@
+/* The tokenizer: runs the stages of encoding and decoding in order. Loading is in tokenizer_load.c. */
+#include "text/text_int.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* A call's arena may take this much for each byte of text: aligned copies (9 bytes a byte, doubling, a few stages),
+ * symbols and heap of one long piece, tokens. */
+#define ARENA_BYTES_PER_BYTE 512u
+#define ARENA_BYTES_BASE     (1u << 20)
+
+/* ---- encoding ---- */
+
+/* Normalizes, pre-tokenizes and encodes what lies between added tokens. */
+static void encode_section(const struct tokenizer *t, struct section *x, struct token_list *out, struct scratch *s)
+{
+    if (x->text.n == 0)
+        return;
+    section_piece(x, s, 0, x->text.n);
+    steps_run(&t->pre_tokenizers, x, s);
+    for (size_t i = 0; i < x->n_piece && s->status == ST_OK; i++)
+        bpe_encode(&t->bpe, &x->text, x->piece[i], out, s);
+}
+
+/* Added tokens of the normalized text, and what lies between them. */
+static void encode_normalized(const struct tokenizer *t, struct section *whole, struct token_list *out,
+                              struct scratch *s)
+{
+    struct str text = aligned_str(&whole->text);
+    size_t from = 0, at = 0;
+    while (s->status == ST_OK) {
+        struct added_match m = added_tokens_next(&t->added, &t->added.normalized, text, from, &at);
+        size_t end = m.token ? m.begin : text.n;
+        if (end > from) {
+            struct section part = {.at_start = whole->at_start && from == 0};
+            aligned_copy(&part.text, s, &whole->text, from, end - from);
+            encode_section(t, &part, out, s);
+        }
+        if (!m.token)
+            return;
+        token_list_add(out, s, m.token->id, whole->text.begin[m.begin], whole->text.end[m.end - 1]);
+        from = m.end;
+    }
+}
+
+static void encode_text(const struct tokenizer *t, struct str text, struct token_list *out, struct scratch *s)
+{
+    size_t from = 0, at = 0;
+    while (s->status == ST_OK) {
+        struct added_match m = added_tokens_next(&t->added, &t->added.raw, text, from, &at);
+        size_t end = m.token ? m.begin : text.n;
+        if (end > from) {
+            struct section x = {.at_start = from == 0};
+            aligned_from(&x.text, s, (struct str){text.p + from, end - from}, (uint32_t)from);
+            steps_run(&t->normalizers, &x, s);
+            encode_normalized(t, &x, out, s);
+        }
+        if (!m.token)
+            return;
+        token_list_add(out, s, m.token->id, (uint32_t)m.begin, (uint32_t)m.end);
+        from = m.end;
+    }
+}
+
+/* White space as a byte-level token spells it. */
+static bool is_trimmed(uint32_t cp)
+{
+    return cp == 0x120 || cp == ' ' || (cp >= 9 && cp <= 13) || cp == 0x85 || cp == 0xa0 || cp == 0x3000;
+}
+
+/* Offsets without the white space at a token's ends. */
+static void trim_offsets(const struct tokenizer *t, struct tokens *out)
+{
+    for (size_t i = 0; i < out->n; i++) {
+        struct str text = t->token_text[out->ids[i]];
+        uint32_t lead = 0, trail = 0, cp;
+        bool leading = true;
+        for (size_t at = 0; at < text.n;) {
+            unsigned n = utf8_decode(text, at, &cp);
+            bool white = n && is_trimmed(cp);
+            leading &= white;
+            lead += leading;
+            trail = white ? trail + 1 : 0;
+            at += n ? n : 1;
+        }
+        if (lead && t->frame.add_prefix_space && (i == 0 || out->start[i] == 0))
+            lead--;
+        uint32_t width = out->stop[i] - out->start[i];
+        out->start[i] += lead < width ? lead : width;
+        if (trail && out->stop[i] >= trail)
+            out->stop[i] = out->stop[i] - trail > out->start[i] ? out->stop[i] - trail : out->start[i];
+    }
+}
+
+static enum status tokens_alloc(struct tokens *out, size_t n, struct err *e)
+{
+    *out = (struct tokens){.ids = malloc((n + 1) * sizeof *out->ids),
+                           .start = malloc((n + 1) * sizeof *out->start),
+                           .stop = malloc((n + 1) * sizeof *out->stop)};
+    if (out->ids && out->start && out->stop)
+        return ST_OK;
+    tokens_fini(out);
+    return err_set(e, ST_NO_MEMORY, "no memory for %zu tokens", n);
+}
+
+static void tokens_put(struct tokens *out, int32_t id, uint32_t start, uint32_t stop)
+{
+    out->ids[out->n] = id;
+    out->start[out->n] = start;
+    out->stop[out->n++] = stop;
+}
+
+static enum status frame_tokens(const struct tokenizer *t, const struct token_list *list, unsigned flags,
+                                struct tokens *out, struct err *e)
+{
+    const struct frame *f = &t->frame;
+    enum status st = tokens_alloc(out, list->n + f->n_prefix + f->n_suffix, e);
+    if (st != ST_OK)
+        return st;
+    for (size_t i = 0; i < list->n; i++)
+        tokens_put(out, list->id[i], list->start[i], list->stop[i]);
+    if (f->trim_offsets)
+        trim_offsets(t, out);
+    if (!(flags & TOKENIZER_ADD_SPECIAL))
+        return ST_OK;
+    memmove(out->ids + f->n_prefix, out->ids, out->n * sizeof *out->ids);
+    memmove(out->start + f->n_prefix, out->start, out->n * sizeof *out->start);
+    memmove(out->stop + f->n_prefix, out->stop, out->n * sizeof *out->stop);
+    for (unsigned i = 0; i < f->n_prefix; i++) {
+        out->ids[i] = f->prefix[i];
+        out->start[i] = out->stop[i] = 0;
+    }
+    out->n += f->n_prefix;
+    for (unsigned i = 0; i < f->n_suffix; i++)
+        tokens_put(out, f->suffix[i], 0, 0);
+    return ST_OK;
+}
+
+enum status tokenizer_encode(const struct tokenizer *t, struct str text, unsigned flags, struct tokens *out,
+                             struct err *e)
+{
+    *out = (struct tokens){0};
+    if (text.n > TOKENIZER_MAX_TEXT_BYTES)
+        return err_set(e, ST_LIMIT, "the text has %zu bytes, at most %u can be tokenized", text.n,
+                       TOKENIZER_MAX_TEXT_BYTES);
+    if (!utf8_valid(text))
+        return err_set(e, ST_INVALID, "the text is not valid UTF-8");
+    struct scratch s = {.e = e};
+    struct token_list list = {0};
+    arena_init(&s.arena, text.n * ARENA_BYTES_PER_BYTE + ARENA_BYTES_BASE);
+    encode_text(t, text, &list, &s);
+    enum status st = s.status;
+    if (st == ST_OK)
+        st = frame_tokens(t, &list, flags, out, e);
+    scratch_fini(&s);
+    return st;
+}
+
+void tokens_fini(struct tokens *tokens)
+{
+    free(tokens->ids);
+    free(tokens->start);
+    free(tokens->stop);
+    *tokens = (struct tokens){0};
+}
+
+/* ---- decoding ---- */
+
+void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool skip_special, struct buf *out)
+{
+    struct decode_list list = {.failed = false};
+    arena_init(&list.arena, SIZE_MAX / 4);
+    for (size_t i = 0; i < n; i++) {
+        if (ids[i] < 0 || (uint32_t)ids[i] >= t->vocab.n_vocab || !t->token_text[ids[i]].p)
+            continue;
+        if (!skip_special || !tokenizer_is_special(t, ids[i]))
+            decode_list_add(&list, t->token_text[ids[i]].p, t->token_text[ids[i]].n);
+    }
+    decode_tokens(&t->decoders, &list, out);
+    arena_fini(&list.arena);
+}
+
+/* ---- what it knows ---- */
+
+const struct vocab *tokenizer_vocab(const struct tokenizer *t)
+{
+    return &t->vocab;
+}
+
+bool tokenizer_is_special(const struct tokenizer *t, int32_t id)
+{
+    return id >= 0 && (uint32_t)id < t->vocab.n_vocab && (t->vocab.flags[id] & VOCAB_SPECIAL);
+}
+
+int32_t tokenizer_eos(const struct tokenizer *t)
+{
+    return t->eos;
+}
+
+struct str tokenizer_chat_template(const struct tokenizer *t)
+{
+    return t->chat_template ? str_from(t->chat_template) : STR("");
+}
+
+uint64_t tokenizer_max_length(const struct tokenizer *t)
+{
+    return t->max_length;
+}

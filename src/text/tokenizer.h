@@ -1,0 +1,51 @@
+/* Tokenizer: text <-> token ids, equal to what the Hugging Face `tokenizers` library does with the same tokenizer.json.
+ *
+ * A tokenizer is read once and then immutable: any number of threads may use it at once. Text is UTF-8; offsets are
+ * bytes into the text as it was given. */
+#ifndef TEXT_TOKENIZER_H
+#define TEXT_TOKENIZER_H
+
+#include "base/buf.h"
+#include "base/vocab.h"
+
+struct tokenizer;
+
+/* A text longer than this is refused, whatever the caller's limits. */
+#define TOKENIZER_MAX_TEXT_BYTES (256u << 20)
+#define TOKENIZER_MAX_EOS        16
+
+/* `path`: a folder with tokenizer.json (and tokenizer_config.json, generation_config.json when present), or a
+ * tokenizer.json file. What the file asks for and this version does not do is refused by name. */
+MUST_CHECK enum status tokenizer_open(const char *path, struct tokenizer **out, struct err *e);
+/* From memory, without the files beside it. */
+MUST_CHECK enum status tokenizer_from_json(struct str json, struct tokenizer **out, struct err *e);
+void tokenizer_free(struct tokenizer *t);
+
+struct tokens {
+    int32_t *ids;           /* [n] owned */
+    uint32_t *start, *stop; /* [n] owned; tokens that post-processing adds have 0, 0 */
+    size_t n;
+};
+
+enum tokenizer_flag {
+    TOKENIZER_ADD_SPECIAL = 1, /* what post-processing adds (bos, ...) */
+};
+
+/* `text` must be valid UTF-8 (ST_INVALID). Linear or n log n in the text's length. */
+MUST_CHECK enum status tokenizer_encode(const struct tokenizer *t, struct str text, unsigned flags, struct tokens *out,
+                                        struct err *e);
+void tokens_fini(struct tokens *tokens);
+
+/* Appends the text of the ids; ids that no token has are left out. Invalid UTF-8 becomes U+FFFD. */
+void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool skip_special, struct buf *out);
+
+const struct vocab *tokenizer_vocab(const struct tokenizer *t);
+bool tokenizer_is_special(const struct tokenizer *t, int32_t id);
+/* The token that ends a text as tokenizer_config.json names it; -1: none. */
+int32_t tokenizer_eos(const struct tokenizer *t);
+/* Raw template text, empty when there is none. */
+struct str tokenizer_chat_template(const struct tokenizer *t);
+/* model_max_length, or 0 when absent or absurd. */
+uint64_t tokenizer_max_length(const struct tokenizer *t);
+
+#endif
