@@ -32,7 +32,7 @@ bool field_is_absent(const struct field_reader *r, const char *name)
 
 bool field_is_set(const struct field_reader *r, const char *name)
 {
-    return !json_is(field(r, name), JSON_NULL);
+    return json_kind(field(r, name)) != JSON_NULL;
 }
 
 static void wrong_kind(struct field_reader *r, const char *name, const char *want)
