@@ -78,8 +78,10 @@ enum status stream_push(struct stream *s, int32_t id, struct str *delta, bool *s
         return st;
     buf_clear(&s->before);
     buf_clear(&s->after);
-    tokenizer_decode(s->tokenizer, s->ids + s->prefix_offset, s->read_offset - s->prefix_offset, false, &s->before);
-    tokenizer_decode(s->tokenizer, s->ids + s->prefix_offset, s->n_ids - s->prefix_offset, false, &s->after);
+    tokenizer_decode(s->tokenizer, s->ids + s->prefix_offset, s->read_offset - s->prefix_offset, s->skip_special,
+                     &s->before);
+    tokenizer_decode(s->tokenizer, s->ids + s->prefix_offset, s->n_ids - s->prefix_offset, s->skip_special,
+                     &s->after);
     if (s->before.failed || s->after.failed)
         return ST_NO_MEMORY;
     if (s->after.n <= s->before.n || ends_in_replacement(buf_str(&s->after)))
@@ -99,8 +101,16 @@ enum status stream_push(struct stream *s, int32_t id, struct str *delta, bool *s
     return ST_OK;
 }
 
+/* Decoded behind the prompt's last token, as TGI does: a tokenizer that strips the first space of a text then leaves
+ * the answer's own. */
 enum status stream_generated_text(struct stream *s, struct buf *out)
 {
-    tokenizer_decode(s->tokenizer, s->ids + s->n_prompt, s->n_ids - s->n_prompt, true, out);
-    return out->failed ? ST_NO_MEMORY : ST_OK;
+    size_t from = s->n_prompt ? s->n_prompt - 1 : 0;
+    buf_clear(&s->before);
+    buf_clear(&s->after);
+    tokenizer_decode(s->tokenizer, s->ids + from, s->n_prompt - from, true, &s->before);
+    tokenizer_decode(s->tokenizer, s->ids + from, s->n_ids - from, true, &s->after);
+    size_t skip = s->before.n < s->after.n ? s->before.n : s->after.n;
+    buf_put(out, s->after.p + skip, s->after.n - skip);
+    return out->failed || s->before.failed || s->after.failed ? ST_NO_MEMORY : ST_OK;
 }

@@ -13,6 +13,7 @@ struct stream {
     int32_t *ids; /* a tail of the prompt, then what was generated */
     size_t n_ids, cap_ids, n_prompt;
     size_t prefix_offset, read_offset;
+    bool skip_special; /* deltas leave special tokens out; TGI's own routes keep them */
     const struct str *stop;
     uint32_t n_stop;
     size_t max_stop_bytes;
