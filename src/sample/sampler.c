@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct candidate {
-    float logit;
+    float logit; /* less the row's largest, divided by the temperature: at most 0 */
     int32_t id;
 };
 
@@ -130,21 +130,21 @@ static uint32_t keep_top_k(struct sampler *s, uint32_t n, uint32_t k)
 }
 
 /* The candidates' probabilities (not divided by their sum) into s->mass; returns the sum. */
-static double fill_mass(struct sampler *s, uint32_t n, double max)
+static double fill_mass(struct sampler *s, uint32_t n)
 {
     double sum = 0;
     for (uint32_t i = 0; i < n; i++) {
-        s->mass[i] = exp((double)s->candidate[i].logit - max);
+        s->mass[i] = exp((double)s->candidate[i].logit);
         sum += s->mass[i];
     }
     return sum;
 }
 
 /* Ascending cumulative mass up to and with a token must exceed 1 - top_p for it to stay; the best one always stays. */
-static uint32_t keep_top_p(struct sampler *s, uint32_t n, double top_p, double max)
+static uint32_t keep_top_p(struct sampler *s, uint32_t n, double top_p)
 {
     qsort(s->candidate, n, sizeof *s->candidate, candidate_compare);
-    double sum = fill_mass(s, n, max), below = 0;
+    double sum = fill_mass(s, n), below = 0;
     uint32_t kept = n;
     while (kept > 1) {
         below += s->mass[kept - 1];
@@ -167,21 +167,20 @@ static uint32_t choose(const struct sampler *s, uint32_t n, double sum, double u
 }
 
 static void pick_random(struct sampler *s, const float *logits, const struct sample_params *p, uint32_t choice,
-                        uint32_t position, double max, struct sampled *out)
+                        uint32_t position, float max, struct sampled *out)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < s->n_vocab; i++)
         if (isfinite(logits[i]))
-            s->candidate[n++] = (struct candidate){logits[i] / p->temperature, (int32_t)i};
-    max /= p->temperature;
+            s->candidate[n++] = (struct candidate){(logits[i] - max) / p->temperature, (int32_t)i};
     if (p->top_k)
         n = keep_top_k(s, n, p->top_k);
     if (p->top_p < 1)
-        n = keep_top_p(s, n, p->top_p, max);
-    double sum = fill_mass(s, n, max);
+        n = keep_top_p(s, n, p->top_p);
+    double sum = fill_mass(s, n);
     uint32_t i = choose(s, n, sum, rng_unit(p->seed, choice, position));
     out->id = s->candidate[i].id;
-    out->logprob = (float)((double)s->candidate[i].logit - max - log(sum));
+    out->logprob = (float)((double)s->candidate[i].logit - log(sum));
 }
 
 enum status sampler_pick(struct sampler *s, const float *logits, const struct sample_params *p, uint32_t choice,

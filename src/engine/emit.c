@@ -1,0 +1,77 @@
+/* Emitting: events from a bounded pool into the inbox that the request names. The pool's free events come back through
+ * an inbox of their own; when it is empty, sequences wait for a step rather than memory growing. */
+#include "engine/engine_int.h"
+#include "base/clock.h"
+
+void events_collect(struct engine *en)
+{
+    struct inbox_node *node = inbox_take(&en->freed_events);
+    while (node) {
+        struct token_event *ev = (struct token_event *)node;
+        node = node->next;
+        ev->node.next = (struct inbox_node *)en->free_event;
+        en->free_event = ev;
+        en->n_free_event++;
+    }
+}
+
+void engine_event_free(struct engine *en, struct token_event *ev)
+{
+    inbox_post(&en->freed_events, &ev->node);
+}
+
+static struct token_event *event_take(struct engine *en, const struct seq *seq)
+{
+    struct token_event *ev = en->free_event;
+    if (!ev)
+        return NULL;
+    en->free_event = (struct token_event *)ev->node.next;
+    en->n_free_event--;
+    *ev = (struct token_event){
+        .handle = {seq->slot, atomic_load_explicit(&seq->generation, memory_order_relaxed)},
+        .tag = seq->request.tag,
+        .queued_ns = seq->queued_ns,
+        .started_ns = seq->started_ns,
+        .emitted_ns = clock_ns(),
+    };
+    return ev;
+}
+
+static void end_sequence(struct engine *en, struct seq *seq, enum engine_finish finish)
+{
+    _Atomic uint64_t *counter = finish == ENGINE_FINISH_CANCELLED ? &en->n_cancelled
+                                : finish == ENGINE_FINISH_FAILED  ? &en->n_failed
+                                                                  : &en->n_finished;
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+    sched_remove(&en->sched, seq);
+    slot_free(en, seq);
+}
+
+/* The sequence must not be touched after its last event is posted: whoever reads it may already reuse the slot. */
+void emit_token(struct engine *en, struct seq *seq, int32_t id, float logprob, enum engine_finish finish)
+{
+    struct token_event *ev = event_take(en, seq);
+    struct inbox *owner = seq->request.owner;
+    BUG_ON(!ev); /* the plan counted the free events */
+    ev->has_token = true;
+    ev->id = id;
+    ev->logprob = logprob;
+    ev->index = seq->n_ids - seq->n_prompt - 1;
+    ev->finish = finish;
+    if (finish != ENGINE_RUNNING)
+        end_sequence(en, seq, finish);
+    inbox_post(owner, &ev->node);
+}
+
+bool emit_end(struct engine *en, struct seq *seq, enum engine_finish finish, enum status status)
+{
+    struct token_event *ev = event_take(en, seq);
+    struct inbox *owner = seq->request.owner;
+    if (!ev)
+        return false;
+    ev->finish = finish;
+    ev->status = status;
+    end_sequence(en, seq, finish);
+    inbox_post(owner, &ev->node);
+    return true;
+}

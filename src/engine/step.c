@@ -1,0 +1,105 @@
+/* One step: plan -> batch -> model -> tokens -> events. Nothing here allocates. */
+#include "engine/engine_int.h"
+#include "base/clock.h"
+#include <string.h>
+
+static void build_batch(struct engine *en, const struct plan *p, struct batch *b)
+{
+    uint32_t row = 0, page = 0, out = 0;
+    for (uint32_t i = 0; i < p->n_item; i++) {
+        const struct plan_item *item = &p->item[i];
+        const struct seq *seq = item->seq;
+        en->b_row_begin[i] = row;
+        en->b_page_begin[i] = page;
+        memcpy(en->b_page + page, seq->page, seq->n_page * sizeof *en->b_page);
+        page += seq->n_page;
+        for (uint32_t k = 0; k < item->n_tok; k++, row++) {
+            en->b_id[row] = seq->ids[seq->n_computed + k];
+            en->b_pos[row] = seq->n_computed + k;
+        }
+        if (item->wants_logits)
+            en->b_out_row[out++] = row - 1;
+    }
+    en->b_row_begin[p->n_item] = row;
+    en->b_page_begin[p->n_item] = page;
+    *b = (struct batch){.n_tok = row,
+                        .n_seq = p->n_item,
+                        .n_out = out,
+                        .id = en->b_id,
+                        .pos = en->b_pos,
+                        .row_begin = en->b_row_begin,
+                        .page_begin = en->b_page_begin,
+                        .page = en->b_page,
+                        .out_row = en->b_out_row};
+}
+
+static bool is_eos(const struct engine *en, int32_t id)
+{
+    for (uint32_t i = 0; i < en->o.n_eos; i++)
+        if (en->o.eos_id[i] == id)
+            return true;
+    return false;
+}
+
+/* TGI's order: the length first, even when the last token ends the text. */
+static enum engine_finish finish_of(const struct engine *en, const struct seq *seq, int32_t id)
+{
+    if (seq->n_ids - seq->n_prompt == seq->request.max_new_tokens)
+        return ENGINE_FINISH_LENGTH;
+    return !seq->request.ignore_eos && is_eos(en, id) ? ENGINE_FINISH_EOS : ENGINE_RUNNING;
+}
+
+static void take_token(struct engine *en, struct seq *seq, const float *logits)
+{
+    struct sampled token;
+    enum status st = sampler_pick(en->sampler, logits, &seq->request.params, 0, seq->n_ids, &token);
+    if (st != ST_OK) {
+        emit_end(en, seq, ENGINE_FINISH_FAILED, st);
+        return;
+    }
+    seq->ids[seq->n_ids++] = token.id;
+    atomic_fetch_add_explicit(&en->n_generated, 1, memory_order_relaxed);
+    emit_token(en, seq, token.id, token.logprob, finish_of(en, seq, token.id));
+}
+
+static void take_results(struct engine *en, const struct plan *p, const float *logits)
+{
+    for (uint32_t i = 0; i < p->n_item; i++) {
+        const struct plan_item *item = &p->item[i];
+        item->seq->n_computed += item->n_tok;
+        if (!item->wants_logits)
+            continue;
+        take_token(en, item->seq, logits); /* the sequence may be gone after this */
+        logits += en->n_vocab;
+    }
+}
+
+/* A device that fails takes the step's sequences with it, and nobody else. */
+static void fail_plan(struct engine *en, const struct plan *p, enum status status)
+{
+    for (uint32_t i = 0; i < p->n_item; i++)
+        if (!emit_end(en, p->item[i].seq, ENGINE_FINISH_FAILED, status))
+            atomic_store(&p->item[i].seq->cancelled, atomic_load(&p->item[i].seq->generation));
+}
+
+bool engine_step(struct engine *en)
+{
+    struct batch b;
+    const float *logits;
+    struct step_times t = {.begin_ns = clock_ns()};
+    sched_plan(&en->sched, en->n_free_event, &en->plan);
+    if (en->plan.n_item == 0)
+        return false;
+    build_batch(en, &en->plan, &b);
+    enum status st = model_step(en->model, &b, &logits, NULL);
+    t.forward_ns = clock_ns();
+    atomic_fetch_add_explicit(&en->steps, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&en->n_prefilled, en->plan.n_prefill, memory_order_relaxed);
+    if (st == ST_OK)
+        take_results(en, &en->plan, logits);
+    else
+        fail_plan(en, &en->plan, st);
+    t.end_ns = t.sample_ns = clock_ns();
+    engine_metrics_step(en, &en->plan, st, &t);
+    return true;
+}
