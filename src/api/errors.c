@@ -13,7 +13,7 @@ static const struct {
     [API_INCOMPLETE] = {500, "incomplete_generation", "Incomplete generation", "incomplete"},
     [API_INCOMPLETE_STREAM] = {500, "incomplete_generation_stream", "Incomplete generation stream", "incomplete"},
     [API_UNHEALTHY] = {503, "healthcheck", "unhealthy", NULL},
-    [API_NOT_SERVED] = {501, "not_implemented", "This version does not serve this route: ", NULL},
+    [API_LOADING] = {503, "loading", "The model is still loading", NULL},
 };
 
 unsigned api_error_http_status(enum api_error kind)

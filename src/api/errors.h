@@ -12,7 +12,7 @@ enum api_error {
     API_INCOMPLETE,        /* the engine ended before the answer did */
     API_INCOMPLETE_STREAM, /* the same, inside a stream */
     API_UNHEALTHY,
-    API_NOT_SERVED,        /* a route that TGI has and this version has not */
+    API_LOADING,           /* the model is not there yet */
     API_ERROR_COUNT,
 };
 

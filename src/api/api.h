@@ -1,0 +1,41 @@
+/* The HTTP API: TGI's routes over the engine. Everything belongs to the I/O loop's thread, but for what says otherwise. */
+#ifndef API_API_H
+#define API_API_H
+
+#include "engine/engine.h"
+#include "http/server.h"
+#include "text/tokenizer.h"
+
+struct api;
+
+/* What the server says about itself; strings live as long as the api. */
+struct api_options {
+    const char *model_id;
+    const char *version;
+    const char *compute_type; /* the x-compute-type header */
+    uint32_t max_concurrent_requests, max_best_of, max_stop_sequences, max_top_n_tokens, max_client_batch_size;
+    uint32_t validation_workers;
+    uint32_t max_requests; /* in flight, tokenizing ones included */
+};
+
+MUST_CHECK enum status api_new(const struct api_options *o, struct api **out, struct err *e);
+/* After the server has run to its end and the engine is freed. */
+void api_free(struct api *a);
+
+/* The route table, for http_options. */
+const struct http_route *api_routes(size_t *n);
+/* Binds the api to its server: once, before the server runs. */
+MUST_CHECK enum status api_attach(struct api *a, struct http_server *server, struct err *e);
+
+/* What a loaded model brings; borrowed until api_free(). */
+struct api_model {
+    struct engine *engine;
+    const struct tokenizer *tokenizer;
+    const char *device, *dtype; /* /info's model_device_type, model_dtype */
+};
+/* From any thread, once: requests are served from now on. */
+void api_post_ready(struct api *a, const struct api_model *model);
+/* From any thread, once: the weights' digest (64 hex digits), shown in /info. */
+void api_post_digest(struct api *a, const char *hex);
+
+#endif

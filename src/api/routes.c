@@ -1,0 +1,124 @@
+/* The routes and the api's life. A new endpoint is a row here and a file beside this one. */
+#include "api/api_int.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const struct http_route routes[] = {
+    {"POST", "/", handle_compat, HTTP_ROUTE_PROTECTED},
+    {"POST", "/generate", handle_generate, HTTP_ROUTE_PROTECTED},
+    {"POST", "/generate_stream", handle_generate_stream, HTTP_ROUTE_PROTECTED},
+    {"POST", "/tokenize", handle_tokenize, HTTP_ROUTE_PROTECTED},
+    {"GET", "/", handle_health, 0},
+    {"GET", "/health", handle_health, 0},
+    {"GET", "/ping", handle_health, 0},
+    {"GET", "/info", handle_info, 0},
+    {"GET", "/metrics", handle_metrics, 0},
+};
+
+const struct http_route *api_routes(size_t *n)
+{
+    *n = sizeof routes / sizeof *routes;
+    return routes;
+}
+
+void api_respond_error(struct api *a, struct http_req *r, enum api_error kind, const char *text)
+{
+    struct buf body;
+    buf_init(&body, 1u << 20);
+    api_count_failure(a, kind);
+    api_error_render(kind, text, &body);
+    http_respond(r, api_error_http_status(kind), "application/json", buf_str(&body), NULL, 0);
+    buf_fini(&body);
+}
+
+bool api_require_json(struct http_req *r)
+{
+    struct str type = http_req_header(r, "content-type");
+    size_t semicolon = str_find(type, STR(";"), 0);
+    if (semicolon != SIZE_MAX)
+        type.n = semicolon;
+    type = str_trim(type);
+    size_t plus = type.n >= 5 ? type.n - 5 : 0;
+    bool json = str_eq_nocase(type, STR("application/json")) ||
+                (type.n > 17 && str_eq_nocase((struct str){type.p, 12}, STR("application/")) &&
+                 str_eq_nocase((struct str){type.p + plus, 5}, STR("+json")));
+    if (!json)
+        http_respond(r, 415, "text/plain; charset=utf-8",
+                     STR("Expected request with `Content-Type: application/json`"), NULL, 0);
+    return json;
+}
+
+/* ---- life ---- */
+
+enum status api_new(const struct api_options *o, struct api **out, struct err *e)
+{
+    struct api *a = calloc(1, sizeof *a);
+    if (!a)
+        return err_set(e, ST_NO_MEMORY, "no memory for the API");
+    a->o = *o;
+    a->in_flight = calloc(o->max_requests, sizeof *a->in_flight);
+    a->number = calloc(o->max_requests, sizeof *a->number);
+    a->free_index = calloc(o->max_requests, sizeof *a->free_index);
+    if (!a->in_flight || !a->number || !a->free_index || api_metrics_new(a) != ST_OK) {
+        api_free(a);
+        return err_set(e, ST_NO_MEMORY, "no memory for %u requests", o->max_requests);
+    }
+    for (uint32_t i = o->max_requests; i-- > 0;)
+        a->free_index[a->n_free++] = i;
+    *out = a;
+    return ST_OK;
+}
+
+void api_free(struct api *a)
+{
+    if (!a)
+        return;
+    for (uint32_t i = 0; a->in_flight && i < a->o.max_requests; i++)
+        if (a->in_flight[i])
+            generation_free(a->in_flight[i]);
+    free(a->in_flight);
+    free(a->number);
+    free(a->free_index);
+    metrics_free(a->metrics);
+    free(a);
+}
+
+static void become_ready(struct api *a, const struct api_model *model)
+{
+    const struct engine_limits *l = engine_limits(model->engine);
+    a->model = *model;
+    a->limits = (struct gen_limits){.max_best_of = a->o.max_best_of,
+                                    .max_stop_sequences = a->o.max_stop_sequences,
+                                    .max_top_n_tokens = a->o.max_top_n_tokens,
+                                    .max_input_tokens = l->max_input_tokens,
+                                    .max_total_tokens = l->max_total_tokens};
+    a->ready = api_metrics_ready(a) == ST_OK;
+}
+
+static void on_message(void *api, struct inbox_node *node)
+{
+    struct api *a = api;
+    if (node == &a->ready_message.node)
+        become_ready(a, &a->ready_message.model);
+    else
+        memcpy(a->digest, a->digest_message.hex, sizeof a->digest);
+}
+
+enum status api_attach(struct api *a, struct http_server *server, struct err *e)
+{
+    a->server = server;
+    enum status st = http_server_inbox(server, on_message, a, &a->messages, e);
+    return st == ST_OK ? http_server_inbox(server, api_on_event, a, &a->events, e) : st;
+}
+
+void api_post_ready(struct api *a, const struct api_model *model)
+{
+    a->ready_message.model = *model;
+    inbox_post(a->messages, &a->ready_message.node);
+}
+
+void api_post_digest(struct api *a, const char *hex)
+{
+    memcpy(a->digest_message.hex, hex, sizeof a->digest_message.hex);
+    inbox_post(a->messages, &a->digest_message.node);
+}
