@@ -1,0 +1,101 @@
+/* POST /tokenize: a prompt's tokens with their places in it. A worker does it; the text may be long. */
+#include "api/api_int.h"
+#include "json/json.h"
+#include <stdlib.h>
+
+#define ARENA_MAX_BYTES  (128u << 20)
+#define ANSWER_MAX_BYTES (1u << 30)
+
+struct tokenize_job {
+    struct api *api;
+    struct http_handle http;
+    struct arena arena;
+    struct str body;
+    bool valid_shape;
+    enum status status;
+    struct err err;
+    struct buf answer;
+};
+
+static void render_tokens(struct buf *out, struct str inputs, const struct tokens *tokens)
+{
+    struct json_writer w;
+    jw_init(&w, out);
+    jw_array(&w);
+    for (size_t i = 0; i < tokens->n; i++) {
+        jw_object(&w);
+        jw_key(&w, "id");
+        jw_u64(&w, (uint64_t)tokens->ids[i]);
+        jw_key(&w, "text");
+        jw_str(&w, (struct str){inputs.p + tokens->start[i], tokens->stop[i] - tokens->start[i]});
+        jw_key(&w, "start");
+        jw_u64(&w, tokens->start[i]);
+        jw_key(&w, "stop");
+        jw_u64(&w, tokens->stop[i]);
+        jw_end_object(&w);
+    }
+    jw_end_array(&w);
+}
+
+static void worker_tokenize(void *arg)
+{
+    struct tokenize_job *j = arg;
+    struct gen_request request;
+    struct tokens tokens;
+    j->status = gen_request_parse(j->body, &j->arena, &request, &j->err);
+    if (j->status != ST_OK)
+        return;
+    j->valid_shape = true;
+    j->status = tokenizer_encode(j->api->model.tokenizer, request.inputs, TOKENIZER_ADD_SPECIAL, &tokens, &j->err);
+    if (j->status != ST_OK)
+        return;
+    render_tokens(&j->answer, request.inputs, &tokens);
+    tokens_fini(&tokens);
+    if (j->answer.failed)
+        j->status = err_set(&j->err, ST_LIMIT, "the answer would be too long");
+}
+
+static void job_free(struct tokenize_job *j)
+{
+    arena_fini(&j->arena);
+    buf_fini(&j->answer);
+    free(j);
+}
+
+static void loop_tokenized(void *arg)
+{
+    struct tokenize_job *j = arg;
+    struct http_req *r = http_req_find(j->api->server, j->http);
+    if (r && j->status == ST_OK)
+        http_respond(r, 200, "application/json", buf_str(&j->answer), NULL, 0);
+    else if (r && !j->valid_shape)
+        http_respond(r, j->status == ST_INVALID ? 400 : 422, "text/plain; charset=utf-8", str_from(j->err.text), NULL,
+                     0);
+    else if (r)
+        api_respond_error(j->api, r, API_VALIDATION, j->err.text);
+    job_free(j);
+}
+
+void handle_tokenize(struct http_req *r, void *api)
+{
+    struct api *a = api;
+    struct err e;
+    if (!api_require_json(r))
+        return;
+    if (!a->ready) {
+        api_respond_error(a, r, API_LOADING, NULL);
+        return;
+    }
+    struct tokenize_job *j = calloc(1, sizeof *j);
+    if (j) {
+        j->api = a;
+        j->http = http_req_handle(r);
+        arena_init(&j->arena, ARENA_MAX_BYTES);
+        buf_init(&j->answer, ANSWER_MAX_BYTES);
+        j->body = arena_strdup(&j->arena, http_req_body(r));
+        if (j->body.p && http_server_work(a->server, worker_tokenize, loop_tokenized, j, &e) == ST_OK)
+            return;
+        job_free(j);
+    }
+    api_respond_error(a, r, API_OVERLOADED, NULL);
+}

@@ -1,0 +1,268 @@
+/* prompteur serve: listen at once, load beside it, serve, drain.
+ *
+ * The main thread is the I/O loop. One background thread loads the model, reports it ready, then puts the weights into
+ * their fastest form and computes their digest. */
+#define LOG_MODULE "serve"
+#include "api/api.h"
+#include "app/commands.h"
+#include "app/load.h"
+#include "app/memory.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define REQUESTS_BEYOND_PERMITS 1024 /* being tokenized or refused while all permits are taken */
+
+struct serve {
+    const struct options *o;
+    char dir[MODEL_DIR_MAX];
+    bool is_demo;
+    uint64_t begin_ns;
+    struct http_server *server;
+    struct api *api;
+
+    /* the loader thread's, until it is joined */
+    struct thread loader;
+    atomic_bool cancel;
+    struct loaded_model lm;
+    struct tokenizer *tokenizer;
+    struct engine *engine;
+    enum status load_status;
+    struct inbox *load_inbox;
+    struct inbox_node load_failed;
+
+    unsigned n_signals;
+};
+
+/* ---- loading, on its own thread ---- */
+
+static uint64_t kv_memory(const struct options *o)
+{
+    if (option_is_set(o, OPT_KV_MEMORY))
+        return option_u64(o, OPT_KV_MEMORY, 0) << 20;
+    return memory_available_bytes() / 2;
+}
+
+static struct engine_options engine_options_from(const struct serve *s)
+{
+    const struct options *o = s->o;
+    const struct model_config *cfg = model_config(s->lm.model);
+    struct engine_options eo = {
+        .max_concurrent_requests = (uint32_t)option_u64(o, OPT_MAX_CONCURRENT_REQUESTS, 128),
+        .max_input_tokens = (uint32_t)option_u64(o, OPT_MAX_INPUT_TOKENS, 0),
+        .max_total_tokens = (uint32_t)option_u64(o, OPT_MAX_TOTAL_TOKENS, 0),
+        .max_batch_prefill_tokens = (uint32_t)option_u64(o, OPT_MAX_BATCH_PREFILL_TOKENS, 0),
+        .max_batch_total_tokens = (uint32_t)option_u64(o, OPT_MAX_BATCH_TOTAL_TOKENS, 0),
+        .max_batch_size = (uint32_t)option_u64(o, OPT_MAX_BATCH_SIZE, 0),
+        .kv_memory_bytes = kv_memory(o),
+        .n_eos = cfg->n_eos,
+    };
+    memcpy(eo.eos_id, cfg->eos_id, sizeof eo.eos_id);
+    int32_t eos = tokenizer_eos(s->tokenizer);
+    if (eo.n_eos <= 1 && eos >= 0) { /* TGI: generation_config's list, else the tokenizer's own token */
+        eo.eos_id[0] = eos;
+        eo.n_eos = 1;
+    }
+    return eo;
+}
+
+static enum status load(struct serve *s, struct err *e)
+{
+    enum status st = loaded_model_open(s->o, s->dir, &s->lm, e);
+    if (st == ST_OK)
+        st = tokenizer_open(s->dir, &s->tokenizer, e);
+    if (st != ST_OK)
+        return st;
+    struct engine_options eo = engine_options_from(s);
+    st = engine_new(s->lm.model, &eo, &s->engine, e);
+    if (st != ST_OK)
+        return st;
+    const struct engine_limits *l = engine_limits(s->engine);
+    log_info("KV cache: %" PRIu64 " MiB for %u tokens; at most %u tokens a request, %u of them prompt; %u sequences at once",
+             l->kv_bytes >> 20, l->max_batch_total_tokens, l->max_total_tokens, l->max_input_tokens, l->max_batch_size);
+    return ST_OK;
+}
+
+static void tell_ready(const struct serve *s)
+{
+    const char *host = option_text(s->o, OPT_HOSTNAME);
+    unsigned port = http_server_port(s->server);
+    const struct backend_caps *caps = &model_backend(s->lm.model)->caps;
+    log_info("Connected: ready after %" PRIu64 " ms on %s (%s)", (clock_ns() - s->begin_ns) / 1000000, caps->name,
+             caps->description);
+    if (s->is_demo)
+        log_info("serving the embedded demo model, which only tells small stories; for a real one: prompteur --model-id DIR");
+    log_info("listening on http://%s:%u; try: curl http://127.0.0.1:%u/generate -H 'Content-Type: application/json' -d "
+             "'{\"inputs\":\"Once upon a time\",\"parameters\":{\"max_new_tokens\":40}}'",
+             host, port, port);
+}
+
+static void settle(struct serve *s)
+{
+    struct err e;
+    uint64_t begin = clock_ns();
+    enum status st = model_settle(s->lm.model, &s->cancel, NULL, NULL, &e);
+    if (st == ST_OK)
+        log_info("weights packed after %" PRIu64 " ms", (clock_ns() - begin) / 1000000);
+    else if (st != ST_CANCELLED)
+        log_warn("weights stay unpacked, answers are the same but slower: %s", e.text);
+}
+
+/* $XDG_CACHE_HOME/prompteur or ~/.cache/prompteur, made when missing; NULL: none. */
+static const char *cache_dir(char out[MODEL_DIR_MAX])
+{
+    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (base && *base)
+        snprintf(out, MODEL_DIR_MAX, "%s", base);
+    else if (home && *home)
+        snprintf(out, MODEL_DIR_MAX, "%s/.cache", home);
+    else
+        return NULL;
+    (void)mkdir(out, 0700);
+    size_t n = strlen(out);
+    snprintf(out + n, MODEL_DIR_MAX - n, "/prompteur");
+    (void)mkdir(out, 0700); /* a cache that cannot be made is one that is not written */
+    return out;
+}
+
+static void digest(struct serve *s)
+{
+    char dir[MODEL_DIR_MAX], hex[CKPT_DIGEST_HEX];
+    struct err e;
+    enum status st = ckpt_digest(s->lm.ckpt, cache_dir(dir), &s->cancel, hex, &e);
+    if (st == ST_OK) {
+        log_info("weights sha256 %s", hex);
+        api_post_digest(s->api, hex);
+    } else if (st != ST_CANCELLED) {
+        log_warn("the weights' digest could not be computed: %s", e.text);
+    }
+}
+
+static void loader_main(void *arg)
+{
+    struct serve *s = arg;
+    struct err e = {0};
+    s->load_status = load(s, &e);
+    if (s->load_status != ST_OK) {
+        log_error("%s", e.text);
+        inbox_post(s->load_inbox, &s->load_failed);
+        return;
+    }
+    const struct api_model model = {.engine = s->engine,
+                                    .tokenizer = s->tokenizer,
+                                    .device = model_backend(s->lm.model)->caps.name,
+                                    .dtype = model_config(s->lm.model)->dtype};
+    api_post_ready(s->api, &model);
+    tell_ready(s);
+    settle(s);
+    digest(s);
+}
+
+/* ---- the loop ---- */
+
+static void on_load_failed(void *arg, struct inbox_node *node)
+{
+    struct serve *s = arg;
+    (void)node;
+    http_server_drain(s->server, 0);
+}
+
+static void on_signal(void *arg, int number)
+{
+    struct serve *s = arg;
+    uint64_t seconds = option_u64(s->o, OPT_GRACEFUL_TIMEOUT, 90);
+    atomic_store(&s->cancel, true);
+    if (s->n_signals++) {
+        log_warn("%s again: running requests are cut", strsignal(number));
+        http_server_drain(s->server, 0);
+        return;
+    }
+    log_info("%s: no new connections; running requests have %" PRIu64 " s to finish", strsignal(number), seconds);
+    http_server_drain(s->server, (uint32_t)seconds * 1000);
+}
+
+/* Containers set HOSTNAME to a name; TGI then listens everywhere. */
+static const char *listen_host(const struct options *o)
+{
+    const char *host = option_text(o, OPT_HOSTNAME);
+    unsigned char address[16];
+    if (inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1)
+        return host;
+    log_warn("hostname `%s` is no IP address: listening on 0.0.0.0", host);
+    return "0.0.0.0";
+}
+
+static enum status open_server(struct serve *s, struct err *e)
+{
+    const struct options *o = s->o;
+    const char *compute_type = getenv("COMPUTE_TYPE");
+    struct api_options ao = {
+        .model_id = s->is_demo ? "prompteur/demo" : option_text(o, OPT_MODEL_ID),
+        .version = PROMPTEUR_VERSION,
+        .compute_type = compute_type ? compute_type : "1-cpu",
+        .max_concurrent_requests = (uint32_t)option_u64(o, OPT_MAX_CONCURRENT_REQUESTS, 128),
+        .max_best_of = (uint32_t)option_u64(o, OPT_MAX_BEST_OF, 2),
+        .max_stop_sequences = (uint32_t)option_u64(o, OPT_MAX_STOP_SEQUENCES, 4),
+        .max_top_n_tokens = (uint32_t)option_u64(o, OPT_MAX_TOP_N_TOKENS, 5),
+        .max_client_batch_size = (uint32_t)option_u64(o, OPT_MAX_CLIENT_BATCH_SIZE, 4),
+        .validation_workers = (uint32_t)option_u64(o, OPT_VALIDATION_WORKERS, 2),
+    };
+    ao.max_requests = ao.max_concurrent_requests + REQUESTS_BEYOND_PERMITS;
+    enum status st = api_new(&ao, &s->api, e);
+    if (st != ST_OK)
+        return st;
+    struct http_options ho = http_options_default();
+    ho.host = listen_host(o);
+    ho.port = (uint16_t)option_u64(o, OPT_PORT, 3000);
+    ho.routes = api_routes(&ho.n_routes);
+    ho.arg = s->api;
+    ho.max_body_bytes = option_u64(o, OPT_PAYLOAD_LIMIT, 2000000);
+    ho.api_key = option_text(o, OPT_API_KEY);
+    ho.allow_origins = option_is_set(o, OPT_CORS_ALLOW_ORIGIN) ? o->value[OPT_CORS_ALLOW_ORIGIN].list : NULL;
+    ho.n_allow_origins = o->value[OPT_CORS_ALLOW_ORIGIN].n_list;
+    http_server_set_workers(ao.validation_workers);
+    st = http_server_new(&ho, &s->server, e);
+    if (st == ST_OK)
+        st = api_attach(s->api, s->server, e);
+    if (st == ST_OK)
+        st = http_server_inbox(s->server, on_load_failed, s, &s->load_inbox, e);
+    return st == ST_OK ? http_server_on_signal(s->server, on_signal, s, e) : st;
+}
+
+int command_serve(const struct options *o)
+{
+    struct serve *s = calloc(1, sizeof *s);
+    struct err e = {0};
+    if (!s)
+        return EXIT_FAILURE;
+    s->o = o;
+    s->begin_ns = clock_ns();
+    enum status st = model_dir_find(o, s->dir, &s->is_demo, &e);
+    if (st == ST_OK)
+        st = open_server(s, &e);
+    if (st == ST_OK)
+        st = thread_start(&s->loader, "loader", loader_main, s, &e);
+    if (st != ST_OK) {
+        log_error("%s", e.text);
+    } else {
+        http_server_run(s->server);
+        atomic_store(&s->cancel, true);
+        thread_join(&s->loader);
+        st = s->load_status;
+        log_info("stopped");
+    }
+    engine_free(s->engine);
+    api_free(s->api);
+    http_server_free(s->server);
+    tokenizer_free(s->tokenizer);
+    loaded_model_close(&s->lm);
+    free(s);
+    return st == ST_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}
