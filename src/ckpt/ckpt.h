@@ -8,6 +8,7 @@
 
 #include "ckpt/model_config.h"
 #include "quant/quant.h"
+#include <stdatomic.h>
 
 #define CKPT_MAX_DIMS 8
 
@@ -52,7 +53,7 @@ void ckpt_release_pages(const struct ckpt *c, const struct ckpt_tensor *t);
  * name>\n" per file (what `sha256sum *.safetensors | sha256sum` prints). Slow on large files: run it in the
  * background. Each file's digest is cached beside its size and mtime under `cache_dir` (NULL: no cache); a
  * cache that cannot be written is not an error. *cancel is polled; ST_CANCELLED when it becomes true. */
-MUST_CHECK enum status ckpt_digest(const struct ckpt *c, const char *cache_dir, const volatile bool *cancel,
+MUST_CHECK enum status ckpt_digest(const struct ckpt *c, const char *cache_dir, const atomic_bool *cancel,
                                    char out[CKPT_DIGEST_HEX], struct err *e);
 
 #endif

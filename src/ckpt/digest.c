@@ -161,7 +161,7 @@ static void cache_store(const char *cache_dir, const struct file_identity *id, c
 
 /* ---- hashing ---- */
 
-static enum status hash_fd(int fd, const char *name, const volatile bool *cancel, char out[CKPT_DIGEST_HEX],
+static enum status hash_fd(int fd, const char *name, const atomic_bool *cancel, char out[CKPT_DIGEST_HEX],
                            struct err *e)
 {
     enum status st = ST_OK;
@@ -192,7 +192,7 @@ static enum status hash_fd(int fd, const char *name, const volatile bool *cancel
 }
 
 static enum status file_digest(const char *dir, const char *name, const char *cache_dir,
-                               const volatile bool *cancel, char out[CKPT_DIGEST_HEX], struct err *e)
+                               const atomic_bool *cancel, char out[CKPT_DIGEST_HEX], struct err *e)
 {
     char path[MAX_PATH_BYTES];
     int len = snprintf(path, sizeof path, "%s/%s", dir, name);
@@ -227,7 +227,7 @@ done:
     return st;
 }
 
-enum status ckpt_digest(const struct ckpt *c, const char *cache_dir, const volatile bool *cancel,
+enum status ckpt_digest(const struct ckpt *c, const char *cache_dir, const atomic_bool *cancel,
                         char out[CKPT_DIGEST_HEX], struct err *e)
 {
     EVP_MD_CTX *list = digest_start(e);

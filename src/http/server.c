@@ -113,7 +113,7 @@ bool http_server_draining(const struct http_server *s)
 
 void server_close_if_done(struct http_server *s)
 {
-    if (s->draining && s->n_conn == 0)
+    if (s->draining && s->n_conn == 0 && s->n_work == 0)
         uv_stop(&s->loop);
 }
 
@@ -197,6 +197,7 @@ enum status http_server_inbox(struct http_server *s, void (*fn)(void *arg, struc
 
 struct job {
     uv_work_t req;
+    struct http_server *server;
     void (*work)(void *arg), (*done)(void *arg);
     void *arg;
 };
@@ -212,6 +213,8 @@ static void job_done(uv_work_t *req, int status)
     struct job *j = req->data;
     (void)status; /* jobs are never cancelled */
     j->done(j->arg);
+    j->server->n_work--;
+    server_close_if_done(j->server);
     free(j);
 }
 
@@ -221,13 +224,14 @@ enum status http_server_work(struct http_server *s, void (*work)(void *arg), voi
     struct job *j = malloc(sizeof *j);
     if (!j)
         return err_set(e, ST_NO_MEMORY, "no memory for a job");
-    *j = (struct job){.work = work, .done = done, .arg = arg};
+    *j = (struct job){.server = s, .work = work, .done = done, .arg = arg};
     j->req.data = j;
     int code = uv_queue_work(&s->loop, &j->req, job_work, job_done);
     if (code != 0) {
         free(j);
         return err_set(e, ST_INTERNAL, "cannot queue a job: %s", uv_strerror(code));
     }
+    s->n_work++;
     return ST_OK;
 }
 
