@@ -8,12 +8,18 @@ target_compile_options(prompteur_flags INTERFACE
   -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wundef
   -fno-strict-aliasing -ffp-contract=off -fno-math-errno)
 target_include_directories(prompteur_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+if(PROMPTEUR_WERROR)
+  target_compile_options(prompteur_flags INTERFACE -Werror)
+endif()
 
 add_library(prompteur_instrument INTERFACE)
 if(PROMPTEUR_SANITIZE)
   target_compile_options(prompteur_instrument INTERFACE
     -fsanitize=${PROMPTEUR_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(prompteur_instrument INTERFACE -fsanitize=${PROMPTEUR_SANITIZE})
+endif()
+if(PROMPTEUR_FUZZ)
+  target_compile_options(prompteur_instrument INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 if(PROMPTEUR_COVERAGE)
   target_compile_options(prompteur_instrument INTERFACE --coverage)

@@ -57,7 +57,9 @@ def run_logits(name, compute, device, isa, tmp_path):
     golden = json.loads(Path(TESTDATA, "goldens/forward", name + ".json").read_text())
     lines = "".join(json.dumps({"ids": p["ids"]}) + "\n" for p in golden["prompts"])
     save = tmp_path / "logits.safetensors"
-    command = [PROGRAM, "logits", "--model-id", folder, "--compute", compute, "--backend", device, "--save", save]
+    n_new = len(golden["prompts"][0]["greedy_ids"])
+    command = [PROGRAM, "logits", "--model-id", folder, "--compute", compute, "--backend", device, "--save", save,
+               "--max-new-tokens", str(n_new)]
     if isa:
         command += ["--isa", isa]
     result = subprocess.run(command, input=lines, capture_output=True, text=True)
