@@ -63,6 +63,7 @@ static const struct {
     {"{\"weight_map\":{\"a\":\"..\"}}", ST_INVALID, {"`a`", "plain name"}},
     {"{\"weight_map\":{\"a\":\"sub/x.safetensors\"}}", ST_INVALID, {"`a`", "plain name"}},
     {"{\"weight_map\":{\"a\":\"\"}}", ST_INVALID, {"`a`", "plain name"}},
+    {"{\"weight_map\":{\"a\":\".hidden.safetensors\"}}", ST_INVALID, {"`a`", ".hidden", "plain name"}},
     {"{\"weight_map\":{\"a\":\"config.json\"}}", ST_INVALID, {"`a`", "config.json", "plain name"}},
     {"{\"weight_map\":{\"a\":\"x\\u0000/../y.safetensors\"}}", ST_INVALID, {"`a`", "plain name"}},
     {"{\"weight_map\":{\"a\":\"missing.safetensors\"}}",
