@@ -189,16 +189,32 @@ void http_parse_reset(struct http_parse *p)
     p->llhttp.data = p;
     p->n_header = p->n_target = 0;
     p->status = 0;
-    p->in_value = p->head_complete = p->expects_continue = p->complete = p->has_bytes = false;
+    p->in_value = p->head_complete = p->expects_continue = p->complete = false;
+    p->line_begun = p->line_complete = p->after_space = false;
+}
+
+/* llhttp skips any number of spaces in the request line; others may read such a line in another way. */
+static bool request_line_ok(struct http_parse *p, const char *bytes, size_t n)
+{
+    for (size_t i = 0; i < n && !p->line_complete; i++) {
+        if (bytes[i] == ' ' && p->after_space)
+            return false;
+        p->after_space = bytes[i] == ' ';
+        p->line_complete = bytes[i] == '\n' && p->line_begun;
+        p->line_begun |= bytes[i] != '\r' && bytes[i] != '\n'; /* empty lines in front are allowed */
+    }
+    return true;
 }
 
 enum parse_result http_parse_feed(struct http_parse *p, const char *bytes, size_t n, size_t *used)
 {
     bool head_was_complete = p->head_complete;
-    if (n)
-        p->has_bytes = true;
-    llhttp_errno_t code = llhttp_execute(&p->llhttp, bytes, n);
     *used = n;
+    if (!request_line_ok(p, bytes, n)) {
+        p->status = 400;
+        return PARSE_ERROR;
+    }
+    llhttp_errno_t code = llhttp_execute(&p->llhttp, bytes, n);
     if (code == HPE_OK)
         return PARSE_MORE;
     if (code == HPE_PAUSED) {

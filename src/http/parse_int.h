@@ -29,7 +29,8 @@ struct http_parse {
     struct header_span *header; /* [max_headers] */
     uint32_t n_header, n_target;
     unsigned status; /* of the error */
-    bool in_value, head_complete, expects_continue, complete, keep_alive, has_bytes;
+    bool in_value, head_complete, expects_continue, complete, keep_alive;
+    bool line_begun, line_complete, after_space; /* of the request line */
 };
 
 MUST_CHECK enum status http_parse_init(struct http_parse *p, const struct http_limits *limits);

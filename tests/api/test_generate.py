@@ -1,0 +1,228 @@
+"""TGI's generation routes: shapes, defaults, framing, refusals."""
+
+import concurrent.futures
+import json
+import socket
+import time
+
+import pytest
+import requests
+from huggingface_hub import InferenceClient
+
+PROMPT = "Once upon a time"
+
+
+def events(response):
+    """The JSON of each event; the framing is checked byte by byte."""
+    text = response.content.decode()
+    assert text.endswith("\n\n")
+    frames = text[:-2].split("\n\n")
+    assert all(f.startswith("data: ") and "\n" not in f for f in frames)
+    return [json.loads(f[6:]) for f in frames]
+
+
+def test_generate_answers_in_tgis_shape(server):
+    r = server.generate(PROMPT, max_new_tokens=8)
+    assert r.status_code == 200 and r.headers["content-type"] == "application/json"
+    assert list(r.json()) == ["generated_text"] and r.json()["generated_text"]
+    for name in ("x-compute-type", "x-compute-time", "x-compute-characters", "x-total-time", "x-validation-time",
+                 "x-queue-time", "x-inference-time", "x-time-per-token", "x-prompt-tokens", "x-generated-tokens"):
+        assert name in r.headers
+    assert r.headers["x-compute-characters"] == str(len(PROMPT))
+    assert r.headers["x-generated-tokens"] == "8"
+
+
+def test_details(server):
+    body = server.generate(PROMPT, max_new_tokens=8, details=True).json()
+    details = body["details"]
+    assert list(details) == ["finish_reason", "generated_tokens", "seed", "prefill", "tokens"]
+    assert details["finish_reason"] == "length" and details["generated_tokens"] == 8
+    assert details["seed"] is None and details["prefill"] == []
+    assert [list(t) for t in details["tokens"]] == [["id", "text", "logprob", "special"]] * 8
+    assert "".join(t["text"] for t in details["tokens"]) == body["generated_text"]
+    assert all(t["logprob"] <= 0 for t in details["tokens"])
+
+
+def test_greedy_without_parameters_samples(server):
+    """TGI: no parameters at all means sampling, present ones mean greedy."""
+    texts = {server.post("/generate", {"inputs": PROMPT, "parameters": {"max_new_tokens": 12}}).json()["generated_text"]
+             for _ in range(3)}
+    assert len(texts) == 1
+
+
+def test_the_same_seed_gives_the_same_answer(server):
+    def ask(seed):
+        return server.generate(PROMPT, max_new_tokens=24, do_sample=True, temperature=1.3, seed=seed, details=True).json()
+    assert ask(7) == ask(7)
+    assert ask(7)["details"]["seed"] == 7
+    assert len({ask(s)["generated_text"] for s in range(8)}) > 1
+    assert server.generate(PROMPT, max_new_tokens=2, do_sample=True, details=True).json()["details"]["seed"] is not None
+
+
+def test_a_top_k_of_one_is_greedy(server):
+    greedy = server.generate(PROMPT, max_new_tokens=16).json()
+    assert server.generate(PROMPT, max_new_tokens=16, top_k=1, temperature=2.0).json() == greedy
+
+
+def test_return_full_text(server):
+    plain = server.generate(PROMPT, max_new_tokens=4).json()["generated_text"]
+    assert server.generate(PROMPT, max_new_tokens=4, return_full_text=True).json()["generated_text"] == PROMPT + plain
+    compat = server.generate(PROMPT, path="/", max_new_tokens=4).json()
+    assert compat == [{"generated_text": PROMPT + plain}]
+    compat = server.generate(PROMPT, path="/", max_new_tokens=4, return_full_text=False).json()
+    assert compat == [{"generated_text": plain}]
+
+
+def test_a_stop_string_ends_the_answer_and_stays(server):
+    whole = server.generate(PROMPT, max_new_tokens=30).json()["generated_text"]
+    stop = whole[9:14]  # not on a token boundary in general
+    body = server.generate(PROMPT, max_new_tokens=30, stop=[stop], details=True).json()
+    assert body["details"]["finish_reason"] == "stop_sequence"
+    assert stop in body["generated_text"] and whole.startswith(body["generated_text"])
+    assert len(body["generated_text"]) < len(whole)
+
+
+def test_truncate_keeps_the_end(server):
+    long = "word " * 50 + PROMPT
+    r = server.generate(long, max_new_tokens=4, truncate=4)
+    assert r.status_code == 200 and r.headers["x-prompt-tokens"] == "4"
+
+
+def test_stream(server):
+    r = server.post("/generate_stream", {"inputs": PROMPT, "parameters": {"max_new_tokens": 6, "details": True}})
+    assert r.status_code == 200 and r.headers["content-type"] == "text/event-stream"
+    assert r.headers["cache-control"] == "no-cache" and r.headers["x-accel-buffering"] == "no"
+    got = events(r)
+    assert [e["index"] for e in got] == [1, 2, 3, 4, 5, 6]
+    assert all(list(e) == ["index", "token", "generated_text", "details"] for e in got)
+    assert all(e["generated_text"] is None and e["details"] is None for e in got[:-1])
+    whole = server.generate(PROMPT, max_new_tokens=6).json()["generated_text"]
+    assert got[-1]["generated_text"] == whole == "".join(e["token"]["text"] for e in got)
+    assert got[-1]["details"]["finish_reason"] == "length" and got[-1]["details"]["generated_tokens"] == 6
+    assert got[-1]["details"]["input_length"] > 0
+
+
+def test_stream_on_the_compat_route(server):
+    body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 3}, "stream": True}
+    got = events(server.post("/", body))
+    assert len(got) == 3 and got[-1]["generated_text"].startswith(PROMPT) and got[-1]["details"] is None
+
+
+def test_stream_errors_are_events(server):
+    r = server.post("/generate_stream", {"inputs": "", "parameters": {"max_new_tokens": 3}})
+    assert r.status_code == 200
+    assert events(r) == [{"error": "Input validation error: `inputs` cannot be empty", "error_type": "validation"}]
+
+
+@pytest.mark.parametrize("parameters,text", [
+    ({"temperature": 0}, "`temperature` must be strictly positive"),
+    ({"top_p": 1.0}, "`top_p` must be > 0.0 and < 1.0"),
+    ({"top_k": 0}, "`top_k` must be strictly positive"),
+    ({"typical_p": 2}, "`typical_p` must be > 0.0 and < 1.0"),
+    ({"repetition_penalty": 0}, "`repetition_penalty` must be strictly positive"),
+    ({"frequency_penalty": 3}, "`frequency_penalty` must be >= -2.0 and <= 2.0"),
+    ({"max_new_tokens": 0}, "`max_new_tokens` must be strictly positive"),
+    ({"stop": ["a"] * 5}, "`stop` supports up to 4 stop sequences. Given: 5"),
+    ({"best_of": 3}, "`best_of` must be > 0 and <= 2. Given: 3"),
+    ({"best_of": 2}, "you must use sampling when `best_of` is > 1"),
+    ({"top_n_tokens": 6}, "`top_n_tokens` must be >= 0 and <= 5. Given: 6"),
+    ({"truncate": 0}, "`truncate` must be strictly positive and less than 1023. Given: 0"),
+    # what TGI serves and this version does not
+    ({"watermark": True}, "`watermark` is not supported by this version"),
+    ({"repetition_penalty": 1.1}, "`repetition_penalty` is not supported by this version"),
+    ({"frequency_penalty": 0.5}, "`frequency_penalty` is not supported by this version"),
+    ({"typical_p": 0.5}, "`typical_p` is not supported by this version"),
+    ({"top_n_tokens": 2}, "`top_n_tokens` is not supported by this version"),
+    ({"decoder_input_details": True}, "`decoder_input_details` is not supported by this version"),
+    ({"best_of": 2, "do_sample": True}, "`best_of` is not supported by this version"),
+    ({"grammar": {"type": "regex", "value": "a"}}, "`grammar` is not supported by this version"),
+    ({"adapter_id": "x"}, "`adapter_id` is not supported by this version"),
+])
+def test_validation(server, parameters, text):
+    r = server.generate(PROMPT, **parameters)
+    assert r.status_code == 422
+    assert r.json() == {"error": "Input validation error: " + text, "error_type": "validation"}
+
+
+def test_defaults_of_parameters_not_served_are_accepted(server):
+    r = server.generate(PROMPT, max_new_tokens=2, best_of=1, repetition_penalty=1.0, frequency_penalty=0.0, top_k=None,
+                        top_p=None, typical_p=None, stop=[], truncate=None, watermark=False, details=False,
+                        decoder_input_details=False, seed=None, top_n_tokens=0, grammar=None, adapter_id=None,
+                        return_full_text=None, temperature=None, something_unknown={"a": [1]})
+    assert r.status_code == 200, r.text
+
+
+@pytest.mark.parametrize("body,status,text", [
+    (b'{"inputs": "a"', 400, "Failed to parse the request body as JSON: "),
+    (b'{"inputs": "a"} x', 400, "Failed to parse the request body as JSON: "),
+    (b'{"inputs": "a", "inputs": "b"}', 400, "duplicate field `inputs`"),
+    (b"{}", 422, "missing field `inputs`"),
+    (b'{"inputs": 1}', 422, "inputs: invalid type: integer `1`, expected a string"),
+    (b'{"inputs": "a", "parameters": null}', 422, "parameters: invalid type: null"),
+    (b'{"inputs": "a", "parameters": {"max_new_tokens": 1.5}}', 422,
+     "parameters.max_new_tokens: invalid type: floating point `1.5`, expected u32"),
+    (b'{"inputs": "a", "parameters": {"stop": "x"}}', 422, "parameters.stop: invalid type: string \"x\""),
+    (b'{"inputs": "a", "parameters": {"do_sample": null}}', 422, "parameters.do_sample: invalid type: null"),
+    (b"[" * 100000, 400, "Failed to parse the request body as JSON: "),
+])
+def test_bodies_of_another_shape(server, body, status, text):
+    r = requests.post(server.url + "/generate", data=body, headers={"content-type": "application/json"}, timeout=10)
+    assert r.status_code == status and text in r.text
+    assert r.headers["content-type"] == "text/plain; charset=utf-8"
+
+
+def test_too_long(server):
+    info = requests.get(server.url + "/info", timeout=10).json()
+    total, most = info["max_total_tokens"], info["max_input_tokens"]
+    r = server.generate("a b c d " * total, max_new_tokens=1)
+    assert r.status_code == 422 and f"`inputs` tokens + `max_new_tokens` must be <= {total}" in r.json()["error"]
+    assert most == total - 1
+    assert server.generate(PROMPT, max_new_tokens=total).status_code == 422
+
+
+def test_tokenize(server):
+    text = "Hello, wörld! 🙂"
+    tokens = server.post("/tokenize", {"inputs": text}).json()
+    assert all(list(t) == ["id", "text", "start", "stop"] for t in tokens)
+    raw = text.encode()
+    assert all(t["text"] == raw[t["start"]:t["stop"]].decode(errors="replace") for t in tokens)
+    assert tokens[-1]["stop"] == len(raw)
+
+
+def test_concurrent_requests_get_the_bytes_they_get_alone(server):
+    prompts = [PROMPT, "What is prompteur?", "The cat", "One sunny day, Tom", "a", "Tell me"] * 6
+    alone = {p: server.generate(p, max_new_tokens=40, details=True).json() for p in set(prompts)}
+    with concurrent.futures.ThreadPoolExecutor(len(prompts)) as pool:
+        together = list(pool.map(lambda p: server.generate(p, max_new_tokens=40, details=True).json(), prompts))
+    assert together == [alone[p] for p in prompts]
+
+
+def wait_for(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_client_that_goes_away_frees_its_sequence(server):
+    dropped = server.metric("tgi_request_failure")
+    host, port = server.url[7:].split(":")
+    body = json.dumps({"inputs": PROMPT, "parameters": {"max_new_tokens": 900, "do_sample": True, "seed": 1}}).encode()
+    with socket.create_connection((host, int(port))) as s:
+        s.sendall(b"POST /generate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: "
+                  + str(len(body)).encode() + b"\r\n\r\n" + body)
+        wait_for(lambda: server.metric("tgi_batch_current_size") >= 1, 2)
+    assert wait_for(lambda: server.metric("tgi_batch_current_size") == 0)
+    assert wait_for(lambda: server.metric("tgi_request_failure") in (dropped, dropped + 1))
+
+
+def test_huggingface_hub_client(server):
+    client = InferenceClient(base_url=server.url)
+    text = client.text_generation(PROMPT, max_new_tokens=8)
+    assert text
+    details = client.text_generation(PROMPT, max_new_tokens=8, details=True)
+    assert details.details.generated_tokens == 8
+    streamed = "".join(client.text_generation(PROMPT, max_new_tokens=8, stream=True))
+    assert streamed == server.generate(PROMPT, max_new_tokens=8).json()["generated_text"]

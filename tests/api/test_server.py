@@ -1,0 +1,236 @@
+"""The process: routes, limits, keys, life and death."""
+
+import json
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from conftest import DEMO, PROGRAM
+
+PROMPT = "Once upon a time"
+
+
+def raw(server, data, shutdown=False):
+    host, port = server.url[7:].split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as s:
+        s.sendall(data)
+        if shutdown:
+            s.shutdown(socket.SHUT_WR)
+        answer = b""
+        while chunk := s.recv(65536):
+            answer += chunk
+        return answer
+
+
+def test_health_ping_root(server):
+    for path in ("/health", "/ping", "/"):
+        r = requests.get(server.url + path, timeout=10)
+        assert (r.status_code, r.text) == (200, "")
+
+
+def test_info(server):
+    info = requests.get(server.url + "/info", timeout=10).json()
+    assert info["router"] == "text-generation-router" and info["max_concurrent_requests"] == 128
+    assert info["max_best_of"] == 2 and info["max_stop_sequences"] == 4 and info["validation_workers"] == 2
+    for _ in range(100):
+        if requests.get(server.url + "/info", timeout=10).json()["weights_sha256"]:
+            break
+        time.sleep(0.05)
+    files = sorted(DEMO.glob("*.safetensors"))
+    lines = "".join(subprocess.run(["sha256sum", f.name], cwd=DEMO, capture_output=True, text=True).stdout for f in files)
+    want = subprocess.run(["sha256sum"], input=lines, capture_output=True, text=True).stdout.split()[0]
+    assert requests.get(server.url + "/info", timeout=10).json()["weights_sha256"] == want
+
+
+def test_metrics_parse(server):
+    server.generate(PROMPT, max_new_tokens=2)
+    r = requests.get(server.url + "/metrics", timeout=10)
+    assert r.headers["content-type"] == "text/plain; charset=utf-8"
+    families = {f.name: f for f in text_string_to_metric_families(r.text)}
+    for name in ("tgi_request_count", "tgi_request_success", "tgi_request_duration", "tgi_request_input_length",
+                 "tgi_batch_inference_duration", "tgi_queue_size", "tgi_batch_current_size"):
+        assert name in families, name
+    bounds = [s.labels["le"] for s in families["tgi_request_duration"].samples if "le" in s.labels]
+    assert bounds[0] == "0.00015000000000000001" and len(bounds) == 36
+
+
+def test_unknown_routes_and_methods(server):
+    assert requests.get(server.url + "/nowhere", timeout=10).status_code == 404
+    r = requests.get(server.url + "/generate", timeout=10)
+    assert r.status_code == 405 and r.headers["allow"] == "POST" and r.text == ""
+    r = requests.post(server.url + "/generate", data="x", headers={"content-type": "text/plain"}, timeout=10)
+    assert r.status_code == 415 and r.text == "Expected request with `Content-Type: application/json`"
+
+
+def test_cors_preflight(server):
+    r = requests.options(server.url + "/generate", timeout=10, headers={
+        "Origin": "http://a.example", "Access-Control-Request-Method": "POST"})
+    assert r.status_code == 200 and r.headers["access-control-allow-origin"] == "*"
+    assert "authorization" in r.headers["access-control-allow-headers"]
+
+
+def test_a_body_over_the_limit(start):
+    server = start("--payload-limit", "1000")
+    r = requests.post(server.url + "/generate", json={"inputs": "x" * 2000}, timeout=10)
+    assert r.status_code == 413
+    assert r.text == "Failed to buffer the request body: length limit exceeded"
+
+
+@pytest.mark.parametrize("head", [
+    b"POST /generate HTTP/1.1\r\ncontent-length: 0\r\n\r\n",                                    # no host
+    b"GET /health HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",                                      # two hosts
+    b"POST /generate HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"POST /generate HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nabcdef",
+    b"POST /generate HTTP/1.1\r\nhost: a\r\ncontent-length: +5\r\n\r\nabcde",
+    b"POST /generate HTTP/1.1\r\nhost: a\r\ntransfer-encoding: xchunked\r\n\r\n0\r\n\r\n",
+    b"POST /generate HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"GET /health HTTP/1.1\nhost: a\n\n",                                                       # bare LF
+    b"GET  /health HTTP/1.1\r\nhost: a\r\n\r\n",                                                # two spaces
+    b"GET /health HTTP/1.1\r\nhost: a\r\nx: 1\r\n folded\r\n\r\n",                              # obs-fold
+    b"GET /health HTTP/1.1\r\nhost: a\r\nbad\x00name: 1\r\n\r\n",
+    b"nonsense\r\n\r\n",
+])
+def test_doubtful_requests_are_400_and_close(server, head):
+    answer = raw(server, head)
+    assert answer.startswith(b"HTTP/1.1 400 ") and b"connection: close" in answer
+
+
+def test_header_limits(server):
+    many = b"".join(b"x-%d: 1\r\n" % i for i in range(200))
+    assert raw(server, b"GET /health HTTP/1.1\r\nhost: a\r\n" + many + b"\r\n").startswith(b"HTTP/1.1 431 ")
+    big = b"x: " + b"y" * 100000 + b"\r\n"
+    assert raw(server, b"GET /health HTTP/1.1\r\nhost: a\r\n" + big + b"\r\n").startswith(b"HTTP/1.1 431 ")
+    assert raw(server, b"GET /" + b"y" * 100000 + b" HTTP/1.1\r\nhost: a\r\n\r\n").startswith(b"HTTP/1.1 414 ")
+
+
+def test_pipelined_requests_are_answered_in_order(server):
+    answer = raw(server, b"GET /health HTTP/1.1\r\nhost: a\r\n\r\nGET /nowhere HTTP/1.1\r\nhost: a\r\n\r\n"
+                         b"GET /ping HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+    assert [line.split()[1] for line in answer.split(b"\r\n") if line.startswith(b"HTTP/")] == [b"200", b"404", b"200"]
+
+
+def test_a_body_in_pieces(server):
+    body = json.dumps({"inputs": PROMPT, "parameters": {"max_new_tokens": 1}}).encode()
+    chunks = b"".join(b"1\r\n" + bytes([c]) + b"\r\n" for c in body)
+    answer = raw(server, b"POST /generate HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\n"
+                         b"transfer-encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ") and b"generated_text" in answer
+
+
+def test_expect_continue(server):
+    body = json.dumps({"inputs": PROMPT, "parameters": {"max_new_tokens": 1}}).encode()
+    answer = raw(server, b"POST /generate HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\n"
+                         b"expect: 100-continue\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
+
+
+def test_api_key(start):
+    server = start("--api-key", "Secret")
+    body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 1}}
+    assert requests.post(server.url + "/generate", json=body, timeout=10).status_code == 401
+    for key, status in (("Secret", 200), ("secret", 401), ("Secre", 401)):
+        r = requests.post(server.url + "/generate", json=body, headers={"Authorization": "Bearer " + key}, timeout=10)
+        assert r.status_code == status
+    assert requests.get(server.url + "/info", timeout=10).status_code == 200
+
+
+def test_overload_is_429_at_once(start):
+    server = start("--max-concurrent-requests", "1")
+    slow = threading.Thread(target=server.generate, args=(PROMPT,),
+                            kwargs={"max_new_tokens": 900, "do_sample": True, "seed": 3})
+    slow.start()
+    codes = []
+    while slow.is_alive():
+        codes.append(server.generate(PROMPT, max_new_tokens=1).status_code)
+    slow.join()
+    assert set(codes) <= {200, 429}
+    r = server.post("/generate", {"inputs": PROMPT, "parameters": {"max_new_tokens": 1}})
+    assert r.status_code == 200
+    assert server.metric("tgi_request_failure") == codes.count(429)
+
+
+def test_sigterm_lets_running_requests_finish(start):
+    server = start()
+    answer = {}
+
+    def ask():
+        answer["response"] = server.generate(PROMPT, max_new_tokens=600, do_sample=True, seed=5, temperature=5.0)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    for _ in range(400):
+        if server.metric("tgi_batch_current_size") >= 1:
+            break
+        time.sleep(0.005)
+    server.process.send_signal(signal.SIGTERM)
+    thread.join()
+    assert answer["response"].status_code == 200 and answer["response"].json()["generated_text"]
+    assert server.process.wait(timeout=30) == 0
+
+
+def test_sigterm_has_a_cap(start):
+    server = start("--graceful-termination-timeout", "0")
+    s = socket.create_connection(tuple(server.url[7:].split(":")))
+    s.sendall(b"POST /generate HTTP/1.1\r\nhost: a\r\n")
+    time.sleep(0.1)
+    assert server.stop() == 0
+    s.close()
+
+
+# ---- the command line ----
+
+def run(*args, env=None, **kwargs):
+    return subprocess.run([PROGRAM, *args], capture_output=True, text=True, timeout=60, env=env, **kwargs)
+
+
+def test_help_and_version():
+    r = run("--help")
+    assert r.returncode == 0 and "--max-concurrent-requests" in r.stdout and "MAX_CONCURRENT_REQUESTS" in r.stdout
+    assert run("--version").stdout.startswith("prompteur ")
+
+
+@pytest.mark.parametrize("args,text", [
+    (["--prot", "80"], "did you mean `--port`"),
+    (["--port", "http"], "--port: `http` is not a whole number between 0 and 65535"),
+    (["--port"], "--port needs a value"),
+    (["--dtype=int3"], "--dtype: `int3` is none of: float16,bfloat16"),
+    (["--quantize", "awq"], "--quantize is not served by this version"),
+    (["--num-shard", "2"], "only `1` is"),
+    (["--max-input-tokens", "5", "--max-input-length", "6"], "Both `max_input_tokens` (5) and `max_input_length` (6)"),
+    (["launch"], "unknown command `launch`"),
+])
+def test_usage_errors_exit_2(args, text):
+    r = run(*args)
+    assert r.returncode == 2 and text in r.stderr
+
+
+def test_flag_beats_environment(start):
+    server = start("--max-stop-sequences=7", env={"MAX_STOP_SEQUENCES": "5", "MAX_BEST_OF": "3", "PORT": "tcp://10.0.0.1:80"})
+    info = requests.get(server.url + "/info", timeout=10).json()
+    assert info["max_stop_sequences"] == 7 and info["max_best_of"] == 3
+
+
+def test_kubernetes_service_links_and_names_are_survived(start):
+    server = start(env={"MAX_BATCH_SIZE": "tcp://10.0.0.1:80"})
+    assert "looks like a Kubernetes service link: ignored" in server.log()
+
+
+def test_a_missing_model_exits_1():
+    r = run("--model-id", "/nowhere/at-all")
+    assert r.returncode == 1 and "there is no such folder" in r.stderr
+
+
+def test_a_damaged_model_exits_1(tmp_path):
+    for f in DEMO.iterdir():
+        (tmp_path / f.name).write_bytes(f.read_bytes())
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    r = run("--model-id", str(tmp_path), "--port", "0", "--hostname", "127.0.0.1")
+    assert r.returncode == 1 and "model.safetensors" in r.stderr
+    assert len([x for x in r.stderr.splitlines() if "ERROR" in x]) == 1
