@@ -39,6 +39,7 @@ struct writer {
     enum status status;
 };
 
+static void header_add(struct writer *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
 static void header_add(struct writer *w, const char *fmt, ...)
 {
     va_list args;

@@ -136,14 +136,24 @@ static void decode_row(const struct cpu *cpu, enum elem_type type, const uint8_t
         elem_format_get(type)->decode(y, x, n);
 }
 
+#define ROW_CHUNK 256
+
+/* A lane of a panel, gathered in chunks and decoded as the row it was. */
 static void panel_row(const struct weight *w, const uint8_t *panels, uint32_t row, float *y)
 {
     const uint8_t *panel = panels + row / PANEL_COLS * w->panel_bytes;
-    size_t lane = row % PANEL_COLS, bytes = elem_format_get(w->store)->elem_bytes;
-    for (uint32_t k = 0; k < w->n_col; k++) {
-        size_t at = w->store == ELEM_BF16 ? (k / 2 * (size_t)PANEL_COLS + lane) * 2 + k % 2
-                                          : (size_t)k * PANEL_COLS + lane;
-        elem_format_get(w->store)->decode(y + k, panel + at * bytes, 1);
+    const struct elem_format *format = elem_format_get(w->store);
+    size_t lane = row % PANEL_COLS, bytes = format->elem_bytes;
+    uint8_t chunk[ROW_CHUNK * sizeof(float)];
+    for (uint32_t first = 0; first < w->n_col; first += ROW_CHUNK) {
+        uint32_t n = w->n_col - first < ROW_CHUNK ? w->n_col - first : ROW_CHUNK;
+        for (uint32_t i = 0; i < n; i++) {
+            size_t k = first + i;
+            size_t at =
+                w->store == ELEM_BF16 ? (k / 2 * PANEL_COLS + lane) * 2 + k % 2 : k * PANEL_COLS + lane;
+            memcpy(chunk + i * bytes, panel + at * bytes, bytes);
+        }
+        format->decode(y + first, chunk, n);
     }
 }
 
