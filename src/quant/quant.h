@@ -1,5 +1,5 @@
-/* Stored element formats: how a checkpoint's bytes become numbers. One file per format, one row in registry.c;
- * a format works at once everywhere through its scalar decode, fast kernels follow. */
+/* Stored element formats: how a checkpoint's bytes become numbers. One file per format, one row in
+ * registry.c; a format works at once everywhere through its scalar decode, fast kernels follow. */
 #ifndef QUANT_QUANT_H
 #define QUANT_QUANT_H
 
@@ -12,7 +12,8 @@ struct elem_format {
     const char *name;             /* "bf16": logs and flags */
     const char *safetensors_name; /* "BF16": the dtype field of a safetensors header */
     uint32_t elem_bytes;
-    /* n elements; src and dst do not overlap; src needs no alignment. Encoding rounds to nearest, ties to even. */
+    /* n elements; src and dst do not overlap; src needs no alignment. Encoding rounds to nearest, ties to
+     * even. */
     void (*decode)(float *dst, const void *src, size_t n);
     void (*encode)(void *dst, const float *src, size_t n);
 };
