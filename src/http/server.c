@@ -82,6 +82,8 @@ void http_server_free(struct http_server *s)
 {
     if (!s)
         return;
+    for (unsigned i = 0; i < s->n_inbox; i++) /* first: what was posted since the loop ended has no reader any more */
+        uv_close((uv_handle_t *)&s->inbox[i].async, NULL);
     for (uint32_t i = 0; s->conn && i < s->o.max_connections; i++)
         if (s->conn[i])
             conn_close(s->conn[i]);

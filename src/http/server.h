@@ -56,6 +56,7 @@ struct http_options http_options_default(void);
 
 /* Binds and listens at once. Borrows what the options point to. */
 MUST_CHECK enum status http_server_new(const struct http_options *o, struct http_server **out, struct err *e);
+/* After the run has ended and nobody posts any more; messages still in the inboxes are not delivered. */
 void http_server_free(struct http_server *s);
 uint16_t http_server_port(const struct http_server *s);
 /* Until a drain has ended. */
