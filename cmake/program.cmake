@@ -11,14 +11,25 @@ file(CREATE_LINK ${demo_export} ${CMAKE_BINARY_DIR}/${demo_place}/demo SYMBOLIC)
 
 install(TARGETS prompteur RUNTIME DESTINATION bin)
 install(DIRECTORY ${demo_export}/ DESTINATION ${demo_place}/demo)
-install(FILES ${CMAKE_SOURCE_DIR}/README.md ${CMAKE_SOURCE_DIR}/LICENSE ${CMAKE_SOURCE_DIR}/CHANGELOG.md
-        DESTINATION share/doc/prompteur)
+foreach(document README.md CHANGELOG.md LICENSE THIRD_PARTY.md)
+  install(FILES ${CMAKE_SOURCE_DIR}/${document} DESTINATION share/doc/prompteur)
+endforeach()
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME prompteur)
+set(CPACK_PACKAGE_VENDOR "prompteur developers")
 set(CPACK_PACKAGE_CONTACT "prompteur developers")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "Server for open language models that speaks TGI's HTTP API")
+set(CPACK_PACKAGE_DESCRIPTION
+"prompteur reads a Hugging Face checkpoint from disk and answers over the HTTP
+API of Text Generation Inference, streaming included, on what the machine has.
+One program, no Python. It carries a small demo model.")
 set(CPACK_DEBIAN_PACKAGE_SECTION net)
-set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON) # needs dpkg-dev
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS ca-certificates)
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_PACKAGE_DIRECTORY ${CMAKE_BINARY_DIR}/packages)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 include(CPack)

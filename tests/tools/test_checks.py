@@ -45,3 +45,37 @@ def test_a_dependency_upwards_is_found(tree):
                                                "prompteur_module(quant   DEPENDS base model)"))
     code, text = layers(tree)
     assert code == 1 and "which is not below it" in text
+
+
+def sizes(tmp_path, n_lines, name="src/base/planted.c"):
+    """check-size on a repository of one file that holds one function of so many lines."""
+    file = tmp_path / name
+    file.parent.mkdir(parents=True)
+    file.write_text("void planted(void)\n{\n" + "    ;\n" * (n_lines - 2) + "}\n")
+    for command in (["init", "-q"], ["add", "."]):
+        subprocess.run(["git", "-C", tmp_path, *command], check=True)
+    result = subprocess.run([sys.executable, ROOT / "tools/check-size", tmp_path], capture_output=True, text=True)
+    return result.returncode, result.stderr
+
+
+@pytest.mark.parametrize("n_lines,code,complaint", [
+    (80, 0, ""),
+    (81, 0, "planted has 81 lines, at most 80"),
+    (121, 1, "planted has 121 lines, at most 80"),
+    (1000, 1, "planted has 1000 lines, at most 80"),
+    (1001, 1, "1002 lines, at most 1000"),
+])
+def test_sizes(tmp_path, n_lines, code, complaint):
+    got, text = sizes(tmp_path, n_lines)
+    assert got == code and complaint in text and (complaint or not text)
+
+
+def test_kernels_may_be_long(tmp_path):
+    assert sizes(tmp_path, 2000, "src/backend/cpu/kernels/planted.c") == (0, "")
+
+
+def test_an_umbrella_header_is_found(tree):
+    (tree / "src/engine/planted.h").write_text(
+        "/* All. */\n#ifndef PLANTED_H\n#define PLANTED_H\n#include \"base/err.h\"\n#include \"model/model.h\"\n#endif\n")
+    code, text = layers(tree)
+    assert code == 1 and "only gathers other headers" in text
