@@ -1,4 +1,5 @@
-/* Reference goldens that lie outside the project: PROMPTEUR_TESTDATA names the folder; without it tests skip and say so. */
+/* Reference goldens that lie outside the project: PROMPTEUR_TESTDATA names the folder; without it tests skip
+ * and say so. */
 #ifndef TESTS_TESTDATA_H
 #define TESTS_TESTDATA_H
 

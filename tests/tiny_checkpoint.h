@@ -1,4 +1,5 @@
-/* A tiny checkpoint in a temporary folder, for tests: random weights, every tensor under the test's control. */
+/* A tiny checkpoint in a temporary folder, for tests: random weights, every tensor under the test's control.
+ */
 #ifndef TESTS_TINY_CHECKPOINT_H
 #define TESTS_TINY_CHECKPOINT_H
 
@@ -64,8 +65,9 @@ static inline void tiny_layer(struct tiny_file *f, unsigned i)
                                         "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
                                         "mlp.down_proj"};
     unsigned q = s->n_head * s->d_head, kv = s->n_kv_head * s->d_head;
-    unsigned dims[7][2] = {{q, s->d_model},    {kv, s->d_model},   {kv, s->d_model},  {s->d_model, q},
-                           {s->d_ff, s->d_model}, {s->d_ff, s->d_model}, {s->d_model, s->d_ff}};
+    unsigned dims[7][2] = {{q, s->d_model},      {kv, s->d_model},      {kv, s->d_model},
+                           {s->d_model, q},      {s->d_ff, s->d_model}, {s->d_ff, s->d_model},
+                           {s->d_model, s->d_ff}};
     char name[128];
     for (unsigned k = 0; k < 7; k++) {
         snprintf(name, sizeof name, "model.layers.%u.%s.weight", i, parts[k]);

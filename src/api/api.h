@@ -1,4 +1,5 @@
-/* The HTTP API: TGI's routes over the engine. Everything belongs to the I/O loop's thread, but for what says otherwise. */
+/* The HTTP API: TGI's routes over the engine. Everything belongs to the I/O loop's thread, but for what says
+ * otherwise. */
 #ifndef API_API_H
 #define API_API_H
 
@@ -13,7 +14,8 @@ struct api_options {
     const char *model_id;
     const char *version;
     const char *compute_type; /* the x-compute-type header */
-    uint32_t max_concurrent_requests, max_best_of, max_stop_sequences, max_top_n_tokens, max_client_batch_size;
+    uint32_t max_concurrent_requests, max_best_of, max_stop_sequences, max_top_n_tokens,
+        max_client_batch_size;
     uint32_t validation_workers;
     uint32_t max_requests; /* in flight, tokenizing ones included */
 };

@@ -97,6 +97,8 @@ void handle_generate(struct http_req *r, void *api);
 void handle_generate_stream(struct http_req *r, void *api);
 void handle_compat(struct http_req *r, void *api);
 void generation_free(struct generation *g);
+/* Is the answer a stream of events? */
+bool generation_streams(const struct generation *g);
 /* deliver.c */
 void api_on_event(void *api, struct inbox_node *node);
 /* Ends the client's side with an error, in the form that its route has. */

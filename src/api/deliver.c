@@ -1,7 +1,7 @@
 /* Delivery: the engine's events become text, JSON and bytes to the client.
  *
- * The text side decides where an answer ends: a stop string ends it here, and what the engine makes beyond is dropped.
- * A generation lives until the engine's last event about it. */
+ * The text side decides where an answer ends: a stop string ends it here, and what the engine makes beyond is
+ * dropped. A generation lives until the engine's last event about it. */
 #include "api/api_int.h"
 #include "base/clock.h"
 #include "http/sse.h"
@@ -15,11 +15,6 @@ static struct generation *generation_find(struct api *a, uint64_t tag)
     uint32_t index = (uint32_t)tag;
     struct generation *g = index < a->o.max_requests ? a->in_flight[index] : NULL;
     return g && g->number == tag >> 32 ? g : NULL;
-}
-
-static bool is_streaming(const struct generation *g)
-{
-    return g->mode == GEN_STREAM || (g->mode == GEN_COMPAT && g->request.stream);
 }
 
 /* ---- streams ---- */
@@ -38,7 +33,7 @@ void deliver_stream_begin(struct generation *g, struct http_req *r)
     http_stream_begin(r, 200, "text/event-stream", headers, 4);
 }
 
-static void stream_json(struct generation *g, struct http_req *r, const struct buf *json, bool last)
+static void stream_json(struct http_req *r, const struct buf *json, bool last)
 {
     struct buf frame;
     buf_init(&frame, ANSWER_MAX_BYTES);
@@ -47,7 +42,6 @@ static void stream_json(struct generation *g, struct http_req *r, const struct b
     buf_fini(&frame);
     if (ok && last)
         http_stream_end(r);
-    (void)g;
 }
 
 void deliver_error(struct generation *g, enum api_error kind, const char *text)
@@ -56,7 +50,7 @@ void deliver_error(struct generation *g, enum api_error kind, const char *text)
     g->answered = true;
     if (!r)
         return;
-    if (!is_streaming(g)) {
+    if (!generation_streams(g)) {
         api_respond_error(g->api, r, kind, text);
         return;
     }
@@ -66,7 +60,7 @@ void deliver_error(struct generation *g, enum api_error kind, const char *text)
     if (!g->streaming)
         deliver_stream_begin(g, r);
     api_error_render(kind, text, &json);
-    stream_json(g, r, &json, true);
+    stream_json(r, &json, true);
     buf_fini(&json);
 }
 
@@ -131,9 +125,9 @@ struct time_headers {
 /* Milliseconds of each part of the request's life, as TGI reports them. */
 static void fill_time_headers(const struct generation *g, uint64_t now, struct time_headers *h)
 {
-    static const char *const names[9] = {"x-compute-time", "x-compute-characters", "x-total-time",
-                                         "x-validation-time", "x-queue-time", "x-inference-time",
-                                         "x-time-per-token", "x-prompt-tokens", "x-generated-tokens"};
+    static const char *const names[9] = {"x-compute-time",    "x-compute-characters", "x-total-time",
+                                         "x-validation-time", "x-queue-time",         "x-inference-time",
+                                         "x-time-per-token",  "x-prompt-tokens",      "x-generated-tokens"};
     double inference = api_seconds(g->started_ns, now) * 1e3;
     unsigned long long whole[9] = {0,
                                    g->request.n_characters,
@@ -165,12 +159,14 @@ static void observe_success(const struct generation *g, uint64_t now)
     metric_observe(a->metric[METRIC_REQUEST_GENERATED_TOKENS], 0, g->n_token);
 }
 
-static void respond_whole(struct generation *g, struct http_req *r, const struct answer_view *answer, uint64_t now)
+static void respond_whole(struct generation *g, struct http_req *r, const struct answer_view *answer,
+                          uint64_t now)
 {
     struct time_headers times;
     struct http_header headers[10];
     struct buf body;
-    struct token_view *tokens = g->request.details ? arena_array(&g->arena, g->n_token + 1, sizeof *tokens) : NULL;
+    struct token_view *tokens =
+        g->request.details ? arena_array(&g->arena, g->n_token + 1, sizeof *tokens) : NULL;
     for (uint32_t i = 0; tokens && i < g->n_token; i++)
         tokens[i] = token_view(g, i);
     buf_init(&body, ANSWER_MAX_BYTES);
@@ -197,7 +193,7 @@ static void stream_token(struct generation *g, struct http_req *r, const struct 
     struct token_view token = token_view(g, g->n_token - 1);
     buf_init(&json, ANSWER_MAX_BYTES);
     render_stream_event(&json, g->n_token, &token, last, g->request.details);
-    stream_json(g, r, &json, last != NULL);
+    stream_json(r, &json, last != NULL);
     buf_fini(&json);
 }
 
@@ -212,7 +208,7 @@ static void deliver_end(struct generation *g, struct http_req *r, const char *fi
     } else {
         struct answer_view answer = answer_view(g, buf_str(&text), finish_reason);
         observe_success(g, now);
-        if (is_streaming(g))
+        if (generation_streams(g))
             stream_token(g, r, &answer);
         else
             respond_whole(g, r, &answer, now);
@@ -238,7 +234,7 @@ static void deliver_token(struct generation *g, struct http_req *r, const struct
         g->started_ns = ev->started_ns;
     if (token_add(g, ev, &stopped) != ST_OK) {
         engine_cancel(g->api->model.engine, g->engine);
-        deliver_error(g, is_streaming(g) ? API_INCOMPLETE_STREAM : API_INCOMPLETE, NULL);
+        deliver_error(g, generation_streams(g) ? API_INCOMPLETE_STREAM : API_INCOMPLETE, NULL);
         return;
     }
     const char *reason = finish_reason(ev, stopped);
@@ -246,7 +242,7 @@ static void deliver_token(struct generation *g, struct http_req *r, const struct
         engine_cancel(g->api->model.engine, g->engine);
     if (reason)
         deliver_end(g, r, reason);
-    else if (is_streaming(g))
+    else if (generation_streams(g))
         stream_token(g, r, NULL);
 }
 
@@ -257,7 +253,7 @@ static void deliver_failure(struct generation *g, const struct token_event *ev)
     else if (ev->finish == ENGINE_FINISH_FAILED)
         deliver_error(g, API_GENERATION, "the device failed");
     else
-        deliver_error(g, is_streaming(g) ? API_INCOMPLETE_STREAM : API_INCOMPLETE, NULL);
+        deliver_error(g, generation_streams(g) ? API_INCOMPLETE_STREAM : API_INCOMPLETE, NULL);
 }
 
 void api_on_event(void *api, struct inbox_node *node)

@@ -1,4 +1,5 @@
-/* The table of errors; see tgi.md's section on errors for the original. No text here or passed here holds a path. */
+/* The table of errors; see tgi.md's section on errors for the original. No text here or passed here holds a
+ * path. */
 #include "api/errors.h"
 #include "json/json.h"
 #include <stdio.h>
@@ -11,7 +12,8 @@ static const struct {
     [API_VALIDATION] = {422, "validation", "Input validation error: ", "validation"},
     [API_GENERATION] = {424, "generation", "Request failed during generation: ", "generation"},
     [API_INCOMPLETE] = {500, "incomplete_generation", "Incomplete generation", "incomplete"},
-    [API_INCOMPLETE_STREAM] = {500, "incomplete_generation_stream", "Incomplete generation stream", "incomplete"},
+    [API_INCOMPLETE_STREAM] = {500, "incomplete_generation_stream", "Incomplete generation stream",
+                               "incomplete"},
     [API_UNHEALTHY] = {503, "healthcheck", "unhealthy", NULL},
     [API_LOADING] = {503, "loading", "The model is still loading", NULL},
 };

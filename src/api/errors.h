@@ -1,5 +1,5 @@
-/* Errors as clients of TGI know them: a kind decides the HTTP status, the error_type and the text's prefix. HTTP codes
- * are chosen here alone. */
+/* Errors as clients of TGI know them: a kind decides the HTTP status, the error_type and the text's prefix.
+ * HTTP codes are chosen here alone. */
 #ifndef API_ERRORS_H
 #define API_ERRORS_H
 
@@ -12,7 +12,7 @@ enum api_error {
     API_INCOMPLETE,        /* the engine ended before the answer did */
     API_INCOMPLETE_STREAM, /* the same, inside a stream */
     API_UNHEALTHY,
-    API_LOADING,           /* the model is not there yet */
+    API_LOADING, /* the model is not there yet */
     API_ERROR_COUNT,
 };
 

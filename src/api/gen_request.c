@@ -1,6 +1,6 @@
-/* JSON -> struct gen_request. A table says which fields there are and what type each has; TGI's checks follow in
- * TGI's order. Unknown fields are ignored, as TGI does; parameters that TGI has and this version does not serve are
- * refused unless they are null or TGI's default. */
+/* JSON -> struct gen_request. A table says which fields there are and what type each has; TGI's checks follow
+ * in TGI's order. Unknown fields are ignored, as TGI does; parameters that TGI has and this version does not
+ * serve are refused unless they are null or TGI's default. */
 #include "api/gen_request.h"
 #include "base/rng.h"
 #include "json/json.h"
@@ -28,7 +28,8 @@ static enum status wrong_type(const char *path, const struct json_val *v, const 
         snprintf(shown, sizeof shown, json_is(v, JSON_REAL) ? "floating point `%g`" : "integer `%.0f`", f);
     else
         snprintf(shown, sizeof shown, "%s", json_kind_name(v));
-    return err_set(e, ST_UNSUPPORTED, SHAPE_PREFIX "%s: invalid type: %s, expected %s", path, shown, expected);
+    return err_set(e, ST_UNSUPPORTED, SHAPE_PREFIX "%s: invalid type: %s, expected %s", path, shown,
+                   expected);
 }
 
 struct shape {
@@ -80,7 +81,8 @@ static void read_f32(struct shape *s, const char *name, float *out, bool *given)
         *given = true;
 }
 
-static void read_uint(struct shape *s, const char *name, uint64_t max, const char *type, uint64_t *out, bool *given)
+static void read_uint(struct shape *s, const char *name, uint64_t max, const char *type, uint64_t *out,
+                      bool *given)
 {
     char path[64];
     uint64_t x;
@@ -90,8 +92,9 @@ static void read_uint(struct shape *s, const char *name, uint64_t max, const cha
     if (!json_u64(v, &x))
         s->status = wrong_type(path, v, type, s->e);
     else if (x > max)
-        s->status = err_set(s->e, ST_UNSUPPORTED, SHAPE_PREFIX "%s: invalid value: integer `%llu`, expected %s", path,
-                            (unsigned long long)x, type);
+        s->status =
+            err_set(s->e, ST_UNSUPPORTED, SHAPE_PREFIX "%s: invalid value: integer `%llu`, expected %s", path,
+                    (unsigned long long)x, type);
     else
         *out = x;
     if (given)
@@ -189,7 +192,8 @@ static void read_parameters(struct shape *s, struct gen_request *r)
     r->params.seed = seed;
 }
 
-static enum status read_body(const struct json_val *root, struct arena *arena, struct gen_request *r, struct err *e)
+static enum status read_body(const struct json_val *root, struct arena *arena, struct gen_request *r,
+                             struct err *e)
 {
     struct shape s = {.prefix = "", .obj = root, .arena = arena, .e = e};
     char path[64];
@@ -270,10 +274,11 @@ static enum status check_served(const struct gen_request *r, struct err *e)
 static enum status check_best_of(const struct gen_request *r, const struct gen_limits *limits, bool streaming,
                                  struct err *e)
 {
-    bool samples = r->params.do_sample || r->params.temperature != 1 || r->has_top_k || r->has_top_p ||
-                   r->has_typical_p;
+    bool samples =
+        r->params.do_sample || r->params.temperature != 1 || r->has_top_k || r->has_top_p || r->has_typical_p;
     if (r->best_of == 0 || r->best_of > limits->max_best_of)
-        return err_set(e, ST_INVALID, "`best_of` must be > 0 and <= %u. Given: %u", limits->max_best_of, r->best_of);
+        return err_set(e, ST_INVALID, "`best_of` must be > 0 and <= %u. Given: %u", limits->max_best_of,
+                       r->best_of);
     if (streaming && r->best_of != 1)
         return err_set(e, ST_INVALID, "`best_of` != 1 is not supported when streaming tokens");
     if (streaming && r->decoder_input_details)
@@ -311,8 +316,8 @@ static enum status check_lengths(const struct gen_request *r, const struct gen_l
     if (r->best_of > 1 && r->has_seed)
         return err_set(e, ST_INVALID, "`seed` must not be set when `best_of` > 1");
     if (r->top_n_tokens > limits->max_top_n_tokens)
-        return err_set(e, ST_INVALID, "`top_n_tokens` must be >= 0 and <= %u. Given: %u", limits->max_top_n_tokens,
-                       r->top_n_tokens);
+        return err_set(e, ST_INVALID, "`top_n_tokens` must be >= 0 and <= %u. Given: %u",
+                       limits->max_top_n_tokens, r->top_n_tokens);
     if (r->inputs.n == 0)
         return err_set(e, ST_INVALID, "`inputs` cannot be empty");
     if (r->truncate != GEN_UNSET && (r->truncate == 0 || r->truncate > limits->max_input_tokens))
@@ -351,8 +356,8 @@ enum status gen_request_fit(const struct gen_request *r, const struct gen_limits
                        "`max_new_tokens`",
                        limits->max_total_tokens, n_input, reserved);
     if (n_input > limits->max_input_tokens)
-        return err_set(e, ST_INVALID, "`inputs` must have less than %u tokens. Given: %u", limits->max_input_tokens,
-                       n_input);
+        return err_set(e, ST_INVALID, "`inputs` must have less than %u tokens. Given: %u",
+                       limits->max_input_tokens, n_input);
     *n_new = asked < room ? asked : room;
     return ST_OK;
 }

@@ -1,8 +1,9 @@
-/* A generation request in its final form: JSON parsed once, every value range-checked, TGI's messages on refusal.
+/* A generation request in its final form: JSON parsed once, every value range-checked, TGI's messages on
+ * refusal.
  *
- * Two steps, because TGI answers 429 between them: the body's shape (gen_request_parse: 400 and 422 as plain text),
- * then the values' meaning (gen_request_validate: 422 as JSON). Lengths in tokens are checked once tokens exist
- * (gen_request_fit). */
+ * Two steps, because TGI answers 429 between them: the body's shape (gen_request_parse: 400 and 422 as plain
+ * text), then the values' meaning (gen_request_validate: 422 as JSON). Lengths in tokens are checked once
+ * tokens exist (gen_request_fit). */
 #ifndef API_GEN_REQUEST_H
 #define API_GEN_REQUEST_H
 
@@ -18,9 +19,9 @@ struct gen_limits {
 #define GEN_UNSET UINT32_MAX
 
 struct gen_request {
-    struct str inputs;      /* valid UTF-8 without NUL checks: any bytes JSON can say */
-    uint32_t n_characters;  /* Unicode scalar values of inputs */
-    bool stream;            /* the body's own field on POST / */
+    struct str inputs;     /* valid UTF-8 without NUL checks: any bytes JSON can say */
+    uint32_t n_characters; /* Unicode scalar values of inputs */
+    bool stream;           /* the body's own field on POST / */
     bool has_return_full_text, return_full_text;
     bool details;
     bool watermark, decoder_input_details, has_grammar, has_adapter;
@@ -36,16 +37,17 @@ struct gen_request {
     struct sample_params params;
 };
 
-/* `body` is the whole request body. ST_INVALID: not JSON (HTTP 400); ST_UNSUPPORTED: JSON of another shape (422,
- * plain text); the sentence is the response's body. Strings are copied into `arena`. */
-MUST_CHECK enum status gen_request_parse(struct str body, struct arena *arena, struct gen_request *out, struct err *e);
-/* TGI's order of checks and its texts, without the prefix "Input validation error: ". `streaming`: the answer will be
- * a stream. Fills params.seed when none was given. */
-MUST_CHECK enum status gen_request_validate(struct gen_request *r, const struct gen_limits *limits, bool streaming,
-                                            struct err *e);
-/* After tokenizing (and truncating): is the request within the limits; *n_new is the exact number of tokens it may
- * make. */
-MUST_CHECK enum status gen_request_fit(const struct gen_request *r, const struct gen_limits *limits, uint32_t n_input,
-                                       uint32_t *n_new, struct err *e);
+/* `body` is the whole request body. ST_INVALID: not JSON (HTTP 400); ST_UNSUPPORTED: JSON of another shape
+ * (422, plain text); the sentence is the response's body. Strings are copied into `arena`. */
+MUST_CHECK enum status gen_request_parse(struct str body, struct arena *arena, struct gen_request *out,
+                                         struct err *e);
+/* TGI's order of checks and its texts, without the prefix "Input validation error: ". `streaming`: the answer
+ * will be a stream. Fills params.seed when none was given. */
+MUST_CHECK enum status gen_request_validate(struct gen_request *r, const struct gen_limits *limits,
+                                            bool streaming, struct err *e);
+/* After tokenizing (and truncating): is the request within the limits; *n_new is the exact number of tokens
+ * it may make. */
+MUST_CHECK enum status gen_request_fit(const struct gen_request *r, const struct gen_limits *limits,
+                                       uint32_t n_input, uint32_t *n_new, struct err *e);
 
 #endif

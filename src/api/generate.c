@@ -1,7 +1,7 @@
 /* POST /generate, /generate_stream and /: from a body to a submitted sequence.
  *
- * The loop copies the body, a worker parses, takes the permit, validates and tokenizes, the loop submits. From then on
- * deliver.c turns the engine's events into the answer. */
+ * The loop copies the body, a worker parses, takes the permit, validates and tokenizes, the loop submits.
+ * From then on deliver.c turns the engine's events into the answer. */
 #include "api/api_int.h"
 #include "base/clock.h"
 #include <stdlib.h>
@@ -46,6 +46,11 @@ void generation_free(struct generation *g)
     free(g);
 }
 
+bool generation_streams(const struct generation *g)
+{
+    return g->mode == GEN_STREAM || (g->mode == GEN_COMPAT && g->request.stream);
+}
+
 static void on_gone(void *arg)
 {
     struct generation *g = arg;
@@ -57,11 +62,6 @@ static void on_gone(void *arg)
 }
 
 /* ---- the worker's part ---- */
-
-static bool is_streaming(const struct generation *g)
-{
-    return g->mode == GEN_STREAM || (g->mode == GEN_COMPAT && g->request.stream);
-}
 
 /* TGI keeps the last n tokens and bos: the tokens that post-processing put in front stay. */
 static void truncate_left(struct tokens *t, uint32_t n)
@@ -88,9 +88,10 @@ static enum status prepare(struct generation *g)
     if (st != ST_OK)
         return st;
     g->stage = GEN_VALIDATE;
-    st = gen_request_validate(&g->request, &a->limits, is_streaming(g), &g->err);
+    st = gen_request_validate(&g->request, &a->limits, generation_streams(g), &g->err);
     if (st == ST_OK)
-        st = tokenizer_encode(a->model.tokenizer, g->request.inputs, TOKENIZER_ADD_SPECIAL, &g->tokens, &g->err);
+        st = tokenizer_encode(a->model.tokenizer, g->request.inputs, TOKENIZER_ADD_SPECIAL, &g->tokens,
+                              &g->err);
     if (st != ST_OK)
         return st;
     if (g->request.truncate != GEN_UNSET)
@@ -140,8 +141,8 @@ static void respond_shape_error(struct generation *g)
     g->answered = true;
     api_count_failure(g->api, API_VALIDATION);
     if (r)
-        http_respond(r, g->status == ST_INVALID ? 400 : 422, "text/plain; charset=utf-8", str_from(g->err.text), NULL,
-                     0);
+        http_respond(r, g->status == ST_INVALID ? 400 : 422, "text/plain; charset=utf-8",
+                     str_from(g->err.text), NULL, 0);
 }
 
 static void refuse(struct generation *g)
@@ -167,7 +168,8 @@ static void loop_prepared(void *arg)
         refuse(g);
         return;
     }
-    metric_observe(a->metric[METRIC_REQUEST_VALIDATION_DURATION], 0, api_seconds(g->begin_ns, g->validated_ns));
+    metric_observe(a->metric[METRIC_REQUEST_VALIDATION_DURATION], 0,
+                   api_seconds(g->begin_ns, g->validated_ns));
     metric_observe(a->metric[METRIC_REQUEST_INPUT_LENGTH], 0, g->n_input);
     metric_observe(a->metric[METRIC_REQUEST_MAX_NEW_TOKENS], 0, g->n_new);
     g->status = submit(g);
@@ -175,7 +177,7 @@ static void loop_prepared(void *arg)
         refuse(g);
         return;
     }
-    if (is_streaming(g))
+    if (generation_streams(g))
         deliver_stream_begin(g, r);
 }
 

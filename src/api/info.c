@@ -1,4 +1,5 @@
-/* GET /info, /health, /ping, /, /metrics: what the server says about itself. Nothing here waits on the engine. */
+/* GET /info, /health, /ping, /, /metrics: what the server says about itself. Nothing here waits on the
+ * engine. */
 #include "api/api_int.h"
 #include "json/json.h"
 
@@ -63,7 +64,7 @@ void handle_metrics(struct http_req *r, void *api)
     struct buf body;
     buf_init(&body, METRICS_MAX_BYTES);
     metrics_render(a->metrics, &body);
-    http_respond(r, body.failed ? 500 : 200, "text/plain; charset=utf-8", body.failed ? STR("") : buf_str(&body), NULL,
-                 0);
+    http_respond(r, body.failed ? 500 : 200, "text/plain; charset=utf-8",
+                 body.failed ? STR("") : buf_str(&body), NULL, 0);
     buf_fini(&body);
 }

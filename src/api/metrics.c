@@ -14,7 +14,7 @@ static const struct {
     enum metric_kind kind;
     enum bounds bounds;
 } families[METRIC_ID_COUNT] = {
-#define METRIC(id, name_, help_, kind_, label_, values_, bounds_)                                             \
+#define METRIC(id, name_, help_, kind_, label_, values_, bounds_)                                            \
     [METRIC_##id] = {name_, help_, label_, values_, METRIC_##kind_, BOUNDS_##bounds_},
 #include "api/metrics.def"
 #undef METRIC

@@ -22,7 +22,8 @@ struct answer_view {
 
 /* {"generated_text":...,"details":{...}}; details only when `tokens` is not NULL: [n_generated]. */
 void render_generate(struct buf *out, const struct answer_view *a, const struct token_view *tokens);
-/* One event of a stream. `last` is NULL but for the final token; `with_details` adds the details to that one. */
+/* One event of a stream. `last` is NULL but for the final token; `with_details` adds the details to that one.
+ */
 void render_stream_event(struct buf *out, uint32_t index, const struct token_view *token,
                          const struct answer_view *last, bool with_details);
 

@@ -46,7 +46,8 @@ static void worker_tokenize(void *arg)
     if (j->status != ST_OK)
         return;
     j->valid_shape = true;
-    j->status = tokenizer_encode(j->api->model.tokenizer, request.inputs, TOKENIZER_ADD_SPECIAL, &tokens, &j->err);
+    j->status =
+        tokenizer_encode(j->api->model.tokenizer, request.inputs, TOKENIZER_ADD_SPECIAL, &tokens, &j->err);
     if (j->status != ST_OK)
         return;
     render_tokens(&j->answer, request.inputs, &tokens);
@@ -69,8 +70,8 @@ static void loop_tokenized(void *arg)
     if (r && j->status == ST_OK)
         http_respond(r, 200, "application/json", buf_str(&j->answer), NULL, 0);
     else if (r && !j->valid_shape)
-        http_respond(r, j->status == ST_INVALID ? 400 : 422, "text/plain; charset=utf-8", str_from(j->err.text), NULL,
-                     0);
+        http_respond(r, j->status == ST_INVALID ? 400 : 422, "text/plain; charset=utf-8",
+                     str_from(j->err.text), NULL, 0);
     else if (r)
         api_respond_error(j->api, r, API_VALIDATION, j->err.text);
     job_free(j);

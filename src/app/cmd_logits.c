@@ -1,15 +1,15 @@
 /* prompteur logits: numbers a person can check. JSON lines of prompts in, logprobs and greedy tokens out.
  *
- * One sequence at a time through the same model code as the server: the prompt in chunks of CHUNK_ROWS tokens with
- * logits for every row, then one token a step. EOS does not stop it. */
+ * One sequence at a time through the same model code as the server: the prompt in chunks of CHUNK_ROWS tokens
+ * with logits for every row, then one token a step. EOS does not stop it. */
 #define LOG_MODULE "logits"
 #include "app/commands.h"
 #include "app/load.h"
 #include "app/logits_file.h"
 #include "base/log.h"
-#include "json/json.h"
 #include "sample/sample.h"
 #include "text/tokenizer.h"
+#include "json/json.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,8 +37,8 @@ struct answer {
 
 /* ---- one step ---- */
 
-static enum status step(struct logits_run *r, const int32_t *ids, uint32_t first, uint32_t n, const float **logits,
-                        struct err *e)
+static enum status step(struct logits_run *r, const int32_t *ids, uint32_t first, uint32_t n,
+                        const float **logits, struct err *e)
 {
     uint32_t pos[CHUNK_ROWS], out_row[CHUNK_ROWS];
     for (uint32_t i = 0; i < n; i++) {
@@ -106,7 +106,8 @@ static enum status compute(struct logits_run *r, struct answer *a, struct err *e
 
 /* ---- input ---- */
 
-static enum status read_ids(const struct logits_run *r, const struct json_val *list, struct answer *a, struct err *e)
+static enum status read_ids(const struct logits_run *r, const struct json_val *list, struct answer *a,
+                            struct err *e)
 {
     struct json_iter it = json_iter(list);
     const struct json_val *v;
@@ -142,8 +143,9 @@ static enum status answer_init(const struct logits_run *r, size_t n_prompt, stru
     if (n_prompt == 0)
         return err_set(e, ST_INVALID, "the prompt is empty");
     if (n_prompt + r->n_new > r->max_tokens)
-        return err_set(e, ST_LIMIT, "%zu prompt tokens and %u new ones are more than the model's %u positions",
-                       n_prompt, r->n_new, r->max_tokens);
+        return err_set(e, ST_LIMIT,
+                       "%zu prompt tokens and %u new ones are more than the model's %u positions", n_prompt,
+                       r->n_new, r->max_tokens);
     a->ids = malloc((n_prompt + r->n_new) * sizeof *a->ids);
     a->prefill_logprob = malloc(n_prompt * sizeof *a->prefill_logprob);
     a->greedy_logprob = malloc((r->n_new + 1) * sizeof *a->greedy_logprob);
@@ -193,7 +195,8 @@ static void write_ids(struct json_writer *w, const char *key, const int32_t *ids
     jw_end_array(w);
 }
 
-static enum status write_answer(const struct logits_run *r, const struct answer *a, struct buf *out, struct err *e)
+static enum status write_answer(const struct logits_run *r, const struct answer *a, struct buf *out,
+                                struct err *e)
 {
     struct json_writer w;
     buf_clear(out);
@@ -221,7 +224,8 @@ static enum status write_answer(const struct logits_run *r, const struct answer 
     return ST_OK;
 }
 
-static enum status run_line(struct logits_run *r, struct str line, unsigned number, struct buf *out, struct err *e)
+static enum status run_line(struct logits_run *r, struct str line, unsigned number, struct buf *out,
+                            struct err *e)
 {
     struct answer a;
     char name[NAME_MAX_BYTES];

@@ -1,7 +1,7 @@
 /* prompteur serve: listen at once, load beside it, serve, drain.
  *
- * The main thread is the I/O loop. One background thread loads the model, reports it ready, then puts the weights into
- * their fastest form and computes their digest. */
+ * The main thread is the I/O loop. One background thread loads the model, reports it ready, then puts the
+ * weights into their fastest form and computes their digest. */
 #define LOG_MODULE "serve"
 #include "api/api.h"
 #include "app/commands.h"
@@ -85,8 +85,10 @@ static enum status load(struct serve *s, struct err *e)
     if (st != ST_OK)
         return st;
     const struct engine_limits *l = engine_limits(s->engine);
-    log_info("KV cache: %" PRIu64 " MiB for %u tokens; at most %u tokens a request, %u of them prompt; %u sequences at once",
-             l->kv_bytes >> 20, l->max_batch_total_tokens, l->max_total_tokens, l->max_input_tokens, l->max_batch_size);
+    log_info("KV cache: %" PRIu64
+             " MiB for %u tokens; at most %u tokens a request, %u of them prompt; %u sequences at once",
+             l->kv_bytes >> 20, l->max_batch_total_tokens, l->max_total_tokens, l->max_input_tokens,
+             l->max_batch_size);
     return ST_OK;
 }
 
@@ -95,11 +97,13 @@ static void tell_ready(const struct serve *s)
     const char *host = option_text(s->o, OPT_HOSTNAME);
     unsigned port = http_server_port(s->server);
     const struct backend_caps *caps = &model_backend(s->lm.model)->caps;
-    log_info("Connected: ready after %" PRIu64 " ms on %s (%s)", (clock_ns() - s->begin_ns) / 1000000, caps->name,
-             caps->description);
+    log_info("Connected: ready after %" PRIu64 " ms on %s (%s)", (clock_ns() - s->begin_ns) / 1000000,
+             caps->name, caps->description);
     if (s->is_demo)
-        log_info("serving the embedded demo model, which only tells small stories; for a real one: prompteur --model-id DIR");
-    log_info("listening on http://%s:%u; try: curl http://127.0.0.1:%u/generate -H 'Content-Type: application/json' -d "
+        log_info("serving the embedded demo model, which only tells small stories; for a real one: prompteur "
+                 "--model-id DIR");
+    log_info("listening on http://%s:%u; try: curl http://127.0.0.1:%u/generate -H 'Content-Type: "
+             "application/json' -d "
              "'{\"inputs\":\"Once upon a time\",\"parameters\":{\"max_new_tokens\":40}}'",
              host, port, port);
 }
@@ -184,7 +188,8 @@ static void on_signal(void *arg, int number)
         http_server_drain(s->server, 0);
         return;
     }
-    log_info("%s: no new connections; running requests have %" PRIu64 " s to finish", strsignal(number), seconds);
+    log_info("%s: no new connections; running requests have %" PRIu64 " s to finish", strsignal(number),
+             seconds);
     http_server_drain(s->server, (uint32_t)seconds * 1000);
 }
 

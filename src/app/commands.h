@@ -1,4 +1,5 @@
-/* The sub-commands. Each takes its parsed options and returns the process's exit code: 0, 1 (failed) or 2 (usage). */
+/* The sub-commands. Each takes its parsed options and returns the process's exit code: 0, 1 (failed) or 2
+ * (usage). */
 #ifndef APP_COMMANDS_H
 #define APP_COMMANDS_H
 

@@ -42,10 +42,11 @@ enum status model_dir_find(const struct options *o, char dir[MODEL_DIR_MAX], boo
     if (n == 0 || n >= MODEL_DIR_MAX)
         return err_set(e, ST_INVALID, "--model-id: the folder's name is empty or too long");
     if (!is_dir(id))
-        return err_set(e, ST_NOT_FOUND,
-                       "--model-id `%s`: there is no such folder, and this version does not download from a hub; "
-                       "fetch the model first (hf download %s --local-dir DIR) and give its folder",
-                       id, id);
+        return err_set(
+            e, ST_NOT_FOUND,
+            "--model-id `%s`: there is no such folder, and this version does not download from a hub; "
+            "fetch the model first (hf download %s --local-dir DIR) and give its folder",
+            id, id);
     memcpy(dir, id, n + 1);
     return ST_OK;
 }
@@ -55,7 +56,8 @@ const char *compute_name(enum compute_type compute)
     return compute == COMPUTE_F32 ? "f32" : "bf16";
 }
 
-/* --compute decides, then --dtype, then the checkpoint: float32 weights deserve float32 sums of float32 products. */
+/* --compute decides, then --dtype, then the checkpoint: float32 weights deserve float32 sums of float32
+ * products. */
 static enum compute_type compute_choice(const struct options *o, const struct model_config *cfg)
 {
     const char *compute = option_text(o, OPT_COMPUTE);
@@ -66,7 +68,8 @@ static enum compute_type compute_choice(const struct options *o, const struct mo
     return strcmp(cfg->dtype, "float32") == 0 ? COMPUTE_F32 : COMPUTE_BF16;
 }
 
-enum status loaded_model_open(const struct options *o, const char *dir, struct loaded_model *out, struct err *e)
+enum status loaded_model_open(const struct options *o, const char *dir, struct loaded_model *out,
+                              struct err *e)
 {
     *out = (struct loaded_model){0};
     enum status st = ckpt_open(dir, &out->ckpt, e);

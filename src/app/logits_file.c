@@ -1,4 +1,5 @@
-/* A safetensors writer for `prompteur logits --save`: the header needs all shapes, so the rows wait in PATH.part. */
+/* A safetensors writer for `prompteur logits --save`: the header needs all shapes, so the rows wait in
+ * PATH.part. */
 #include "app/logits_file.h"
 #include "base/buf.h"
 #include <stdio.h>
@@ -40,7 +41,8 @@ enum status logits_file_create(const char *path, struct logits_file **out, struc
     return ST_OK;
 }
 
-enum status logits_file_begin(struct logits_file *f, const char *name, uint32_t n_row, uint32_t n_col, struct err *e)
+enum status logits_file_begin(struct logits_file *f, const char *name, uint32_t n_row, uint32_t n_col,
+                              struct err *e)
 {
     uint64_t end = f->n_bytes + (uint64_t)n_row * n_col * sizeof(float);
     buf_printf(&f->header, "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%u,%u],\"data_offsets\":[%llu,%llu]}",
@@ -83,7 +85,8 @@ enum status logits_file_finish(struct logits_file *f, struct err *e)
     if (!to)
         return err_set(e, ST_IO, "cannot write %s: %m", f->path);
     enum status st = ST_OK;
-    if (fwrite(&n_header, sizeof n_header, 1, to) != 1 || fwrite(f->header.p, 1, f->header.n, to) != f->header.n)
+    if (fwrite(&n_header, sizeof n_header, 1, to) != 1 ||
+        fwrite(f->header.p, 1, f->header.n, to) != f->header.n)
         st = err_set(e, ST_IO, "cannot write %s: %m", f->path);
     if (st == ST_OK)
         st = copy_data(f, to, e);

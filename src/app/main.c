@@ -1,5 +1,5 @@
-/* prompteur: which sub-command, which options, then hand over. The only file that decides the exit code of a usage
- * error. */
+/* prompteur: which sub-command, which options, then hand over. The only file that decides the exit code of a
+ * usage error. */
 #include "app/commands.h"
 #include "app/options.h"
 #include "base/log.h"
@@ -17,7 +17,8 @@ static const struct command {
     const char *help;
 } commands[] = {
     {"serve", command_serve, "serve the model over HTTP (the default)"},
-    {"logits", command_logits, "numbers a person can check: JSON lines of prompts in, logprobs and greedy tokens out"},
+    {"logits", command_logits,
+     "numbers a person can check: JSON lines of prompts in, logprobs and greedy tokens out"},
 };
 
 static const struct command *command_find(const char *name)
@@ -32,8 +33,9 @@ static int print_help(void)
 {
     struct buf text;
     buf_init(&text, 1 << 20);
-    buf_printf(&text, "prompteur %s: a server for open language models, speaking TGI's HTTP API\n\n"
-                      "Usage: prompteur [COMMAND] [OPTIONS]\n\nCommands:\n",
+    buf_printf(&text,
+               "prompteur %s: a server for open language models, speaking TGI's HTTP API\n\n"
+               "Usage: prompteur [COMMAND] [OPTIONS]\n\nCommands:\n",
                PROMPTEUR_VERSION);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         buf_printf(&text, "  %-8s %s\n", commands[i].name, commands[i].help);
@@ -103,7 +105,8 @@ int main(int argc, char **argv)
     const struct command *command = argc > 1 ? command_find(argv[1]) : NULL;
     int skip = command ? 2 : 1;
     if (argc > 1 && !command && argv[1][0] != '-') {
-        fprintf(stderr, "prompteur: unknown command `%s`; commands: serve, logits; see prompteur --help\n", argv[1]);
+        fprintf(stderr, "prompteur: unknown command `%s`; commands: serve, logits; see prompteur --help\n",
+                argv[1]);
         return EXIT_USAGE;
     }
     return run_command(command ? command : &commands[0], argc - skip, argv + skip);

@@ -1,5 +1,7 @@
-/* Available memory: /proc/meminfo, then the limits of the control group that this process is in and its parents. */
+/* Available memory: /proc/meminfo, then the limits of the control group that this process is in and its
+ * parents. */
 #include "app/memory.h"
+#include "base/cgroup.h"
 #include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -28,7 +30,8 @@ static uint64_t meminfo_available(void)
     return kib << 10;
 }
 
-/* Reclaimable page cache counts as used in a group; most of it is the weights' own files, so it is added back. */
+/* Reclaimable page cache counts as used in a group; most of it is the weights' own files, so it is added
+ * back. */
 static uint64_t group_cache(const char *folder)
 {
     char path[PATH_MAX + 32], line[256];
@@ -36,7 +39,8 @@ static uint64_t group_cache(const char *folder)
     snprintf(path, sizeof path, "%s/memory.stat", folder);
     FILE *f = fopen(path, "re");
     while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "inactive_file %" SCNu64, &bytes) == 1 || sscanf(line, "active_file %" SCNu64, &bytes) == 1)
+        if (sscanf(line, "inactive_file %" SCNu64, &bytes) == 1 ||
+            sscanf(line, "active_file %" SCNu64, &bytes) == 1)
             cache += bytes;
     if (f)
         fclose(f);
@@ -64,42 +68,16 @@ static uint64_t group_left(const char *folder)
     return UINT64_MAX;
 }
 
-static uint64_t groups_left(const char *mount, const char *group)
+static void keep_least(void *arg, const char *folder)
 {
-    char folder[PATH_MAX];
-    uint64_t least = UINT64_MAX;
-    size_t root = strlen(mount);
-    if (snprintf(folder, sizeof folder, "%s%s", mount, group) >= (int)sizeof folder)
-        return UINT64_MAX;
-    for (;;) {
-        uint64_t left = group_left(folder);
-        least = left < least ? left : least;
-        char *slash = strrchr(folder, '/');
-        if (strlen(folder) <= root || !slash || slash < folder + root)
-            return least;
-        *slash = '\0';
-    }
+    uint64_t left = group_left(folder), *least = arg;
+    if (left < *least)
+        *least = left;
 }
 
 uint64_t memory_available_bytes(void)
 {
-    char line[PATH_MAX];
     uint64_t least = meminfo_available();
-    FILE *f = fopen("/proc/self/cgroup", "re");
-    while (f && fgets(line, sizeof line, f)) {
-        line[strcspn(line, "\n")] = '\0';
-        char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
-        if (!group)
-            continue;
-        *group++ = '\0';
-        uint64_t left = UINT64_MAX;
-        if (controllers[1] == '\0')
-            left = groups_left("/sys/fs/cgroup", group);
-        else if (strstr(controllers, "memory"))
-            left = groups_left("/sys/fs/cgroup/memory", group);
-        least = left < least ? left : least;
-    }
-    if (f)
-        fclose(f);
+    cgroup_each("memory", keep_least, &least);
     return least;
 }

@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-/* The least of what the machine has available and what the control group (v1 or v2) leaves; 0 when unknown. */
+/* The least of what the machine has available and what the control group (v1 or v2) leaves; 0 when unknown.
+ */
 uint64_t memory_available_bytes(void);
 
 #endif

@@ -1,7 +1,7 @@
 /* Options: one table drives parsing, the environment and --help.
  *
- * Values are kept as they were given and as what they mean, in an array indexed by option. Nothing here knows what
- * an option is for; rules between options belong to whoever uses them. */
+ * Values are kept as they were given and as what they mean, in an array indexed by option. Nothing here knows
+ * what an option is for; rules between options belong to whoever uses them. */
 #include "app/options.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,17 +38,17 @@ struct option_row {
 
 static const struct option_row table[OPT_COUNT] = {
 #define GROUP(id, title)
-#define OPTION(id_, flag_, short_, env_, type_, def_, min_, max_, choices_, state_, group_, help_)            \
-    [OPT_##id_] = {.flag = flag_,                                                                             \
-                   .short_flag = short_,                                                                      \
-                   .env = env_,                                                                               \
-                   .type = type_,                                                                             \
-                   .def = def_,                                                                               \
-                   .min = min_,                                                                               \
-                   .max = max_,                                                                               \
-                   .choices = choices_,                                                                       \
-                   .state = state_,                                                                           \
-                   .group = GROUP_##group_,                                                                   \
+#define OPTION(id_, flag_, short_, env_, type_, def_, min_, max_, choices_, state_, group_, help_)           \
+    [OPT_##id_] = {.flag = flag_,                                                                            \
+                   .short_flag = short_,                                                                     \
+                   .env = env_,                                                                              \
+                   .type = type_,                                                                            \
+                   .def = def_,                                                                              \
+                   .min = min_,                                                                              \
+                   .max = max_,                                                                              \
+                   .choices = choices_,                                                                      \
+                   .state = state_,                                                                          \
+                   .group = GROUP_##group_,                                                                  \
                    .help = help_},
 #include "app/options.def"
 #undef OPTION
@@ -97,22 +97,24 @@ static enum status parse_number(const struct option_row *row, const char *name, 
         return ST_OK;
     }
     if (!str_to_u64(str_from(text), &v->u64) || (double)v->u64 < row->min || (double)v->u64 > row->max)
-        return err_set(e, ST_INVALID, "%s: `%s` is not a whole number between %.0f and %.0f", name, text, row->min,
-                       row->max);
+        return err_set(e, ST_INVALID, "%s: `%s` is not a whole number between %.0f and %.0f", name, text,
+                       row->min, row->max);
     return ST_OK;
 }
 
-static enum status refuse_not_yet(const struct option_row *row, const char *name, const char *text, struct err *e)
+static enum status refuse_not_yet(const struct option_row *row, const char *name, const char *text,
+                                  struct err *e)
 {
     if (row->state != NOT_YET || (row->def && strcmp(row->def, text) == 0))
         return ST_OK;
     if (row->def)
-        return err_set(e, ST_INVALID, "%s: `%s` is not served by this version, only `%s` is", name, text, row->def);
+        return err_set(e, ST_INVALID, "%s: `%s` is not served by this version, only `%s` is", name, text,
+                       row->def);
     return err_set(e, ST_INVALID, "%s is not served by this version; leave it out", name);
 }
 
-static enum status set_value(struct options *o, enum option_id id, enum option_source source, const char *text,
-                             struct err *e)
+static enum status set_value(struct options *o, enum option_id id, enum option_source source,
+                             const char *text, struct err *e)
 {
     const struct option_row *row = &table[id];
     struct option_value *v = &o->value[id];
@@ -176,7 +178,8 @@ static enum status read_environment(struct options *o, const bool *on_command_li
             continue;
         if (strncmp(text, "tcp://", 6) == 0) {
             /* Kubernetes injects PORT=tcp://10.0.0.1:80 for a service that happens to have that name. */
-            buf_printf(&o->warnings, "environment variable %s=%s looks like a Kubernetes service link: ignored\n",
+            buf_printf(&o->warnings,
+                       "environment variable %s=%s looks like a Kubernetes service link: ignored\n",
                        table[id].env, text);
             continue;
         }
@@ -235,8 +238,9 @@ static enum status read_flag(struct options *o, int argc, char **argv, int *i, b
     const char *value;
     unsigned id = match_flag(argv[*i], &value);
     if (id == OPT_COUNT)
-        return argv[*i][0] == '-' ? unknown_flag(argv[*i], e)
-                                  : err_set(e, ST_INVALID, "unexpected argument `%s`; see prompteur --help", argv[*i]);
+        return argv[*i][0] == '-'
+                   ? unknown_flag(argv[*i], e)
+                   : err_set(e, ST_INVALID, "unexpected argument `%s`; see prompteur --help", argv[*i]);
     const struct option_row *row = &table[id];
     if (seen[id] && row->type != LIST)
         return err_set(e, ST_INVALID, "--%s is given twice", row->flag);
@@ -266,10 +270,11 @@ enum status options_parse(int argc, char **argv, struct options *o, struct err *
         st = read_environment(o, seen, e);
     if (st == ST_OK && o->value[OPT_MAX_INPUT_LENGTH].source > OPTION_DEFAULT) {
         if (option_is_set(o, OPT_MAX_INPUT_TOKENS))
-            return err_set(e, ST_INVALID,
-                           "Both `max_input_tokens` (%s) and `max_input_length` (%s) are set. Please define only "
-                           "`max_input_tokens` as `max_input_length` is deprecated for naming consistency.",
-                           o->value[OPT_MAX_INPUT_TOKENS].text, o->value[OPT_MAX_INPUT_LENGTH].text);
+            return err_set(
+                e, ST_INVALID,
+                "Both `max_input_tokens` (%s) and `max_input_length` (%s) are set. Please define only "
+                "`max_input_tokens` as `max_input_length` is deprecated for naming consistency.",
+                o->value[OPT_MAX_INPUT_TOKENS].text, o->value[OPT_MAX_INPUT_LENGTH].text);
         o->value[OPT_MAX_INPUT_TOKENS] = o->value[OPT_MAX_INPUT_LENGTH];
     }
     return st;
@@ -345,9 +350,11 @@ static void help_row(struct buf *out, const struct option_row *row)
     if (row->env)
         snprintf(note, sizeof note, "env: %s", row->env);
     if (row->def && row->type != SWITCH)
-        snprintf(note + strlen(note), sizeof note - strlen(note), "%sdefault: %s", *note ? ", " : "", row->def);
+        snprintf(note + strlen(note), sizeof note - strlen(note), "%sdefault: %s", *note ? ", " : "",
+                 row->def);
     if (row->state == NOT_YET)
-        snprintf(note + strlen(note), sizeof note - strlen(note), "%snot served by this version", *note ? "; " : "");
+        snprintf(note + strlen(note), sizeof note - strlen(note), "%snot served by this version",
+                 *note ? "; " : "");
     if (*note)
         buf_printf(out, "\n%*s[%s]", HELP_COLUMN, "", note);
     buf_put_char(out, '\n');

@@ -1,4 +1,5 @@
-/* The command line and environment, parsed by one table (options.def). Flag beats environment beats default. */
+/* The command line and environment, parsed by one table (options.def). Flag beats environment beats default.
+ */
 #ifndef APP_OPTIONS_H
 #define APP_OPTIONS_H
 
@@ -32,8 +33,9 @@ struct options {
     struct buf warnings; /* one line each, for the log once it is set up */
 };
 
-/* Reads `argv` (without the program and sub-command names) and the environment. ST_INVALID: the sentence names the
- * flag or variable, what is wrong, and the nearest valid spelling. The caller prints it and exits with 2. */
+/* Reads `argv` (without the program and sub-command names) and the environment. ST_INVALID: the sentence
+ * names the flag or variable, what is wrong, and the nearest valid spelling. The caller prints it and exits
+ * with 2. */
 MUST_CHECK enum status options_parse(int argc, char **argv, struct options *out, struct err *e);
 void options_fini(struct options *o);
 

@@ -1,4 +1,5 @@
-/* The backend seam: a device with weights, a KV store, and the one verb that matters: run a program on a batch.
+/* The backend seam: a device with weights, a KV store, and the one verb that matters: run a program on a
+ * batch.
  *
  * One backend is one device. All calls on it come from one thread at a time (the engine thread), except
  * weight_settle(), which may run on another thread beside run(). */
@@ -37,7 +38,8 @@ struct weight_desc {
     enum elem_type type;
     uint32_t n_row, n_col; /* linear: [n_out, n_in]; embed: [n_vocab, n_col]; vector: [1, n] */
     const void *data;      /* row-major, borrowed until weight_free() */
-    /* Called (any thread, at most once) when the device has its own copy and will not read `data` again soon. */
+    /* Called (any thread, at most once) when the device has its own copy and will not read `data` again soon.
+     */
     void (*release)(void *arg);
     void *release_arg;
 };
@@ -55,10 +57,12 @@ struct backend_vtable {
     void (*close)(struct backend *b);
 
     /* Usable at once, perhaps slowly; vectors are copied as float32. */
-    enum status (*weight_new)(struct backend *b, const struct weight_desc *d, struct weight **out, struct err *e);
+    enum status (*weight_new)(struct backend *b, const struct weight_desc *d, struct weight **out,
+                              struct err *e);
     void (*weight_free)(struct backend *b, struct weight *w);
-    /* Puts the weight into the device's fastest form, then lets the source pages go. Results are the same bytes
-     * before and after. May run on another thread while run() reads the weight; a second call does nothing. */
+    /* Puts the weight into the device's fastest form, then lets the source pages go. Results are the same
+     * bytes before and after. May run on another thread while run() reads the weight; a second call does
+     * nothing. */
     enum status (*weight_settle)(struct backend *b, struct weight *w, struct err *e);
 
     uint64_t (*kv_page_bytes)(const struct backend *b, const struct kv_desc *d);
@@ -82,9 +86,9 @@ void backend_close(struct backend *b);
 const char *backend_names(void);
 const char *backend_isa_names(void);
 
-/* Rewrites what the device lacks with operations it has (compose.c): multi-part linears become single ones, an
- * accumulating linear becomes linear + add. A missing operation that nothing can replace is an error naming
- * operation and device. `out` may share parts with `in`; both live in in->arena. */
+/* Rewrites what the device lacks with operations it has (compose.c): multi-part linears become single ones,
+ * an accumulating linear becomes linear + add. A missing operation that nothing can replace is an error
+ * naming operation and device. `out` may share parts with `in`; both live in in->arena. */
 MUST_CHECK enum status program_compose(const struct program *in, const struct backend_caps *caps,
                                        struct program *out, struct err *e);
 

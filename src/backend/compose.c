@@ -55,8 +55,9 @@ enum status program_compose(const struct program *in, const struct backend_caps 
     for (uint32_t i = 0; i < in->n_op; i++) {
         const struct op *op = &in->op[i];
         if (!(caps->ops & 1u << op->kind))
-            return err_set(e, ST_UNSUPPORTED, "device %s has no operation %s, and nothing else can stand in for it",
-                           caps->name, op_kind_name(op->kind));
+            return err_set(e, ST_UNSUPPORTED,
+                           "device %s has no operation %s, and nothing else can stand in for it", caps->name,
+                           op_kind_name(op->kind));
         if (op_is_known(op, caps))
             *program_op(out, op->kind) = *op;
         else

@@ -1,4 +1,5 @@
-/* Programs: building and checking them. A program is plain data in the step's arena; nothing here runs anything. */
+/* Programs: building and checking them. A program is plain data in the step's arena; nothing here runs
+ * anything. */
 #include "backend/program.h"
 #include <string.h>
 

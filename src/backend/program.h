@@ -1,9 +1,9 @@
 /* A program: one forward pass as a flat list of operations on values.
  *
- * An architecture emits operations, a backend runs them. The forward sees shapes, never numbers: everything that
- * varies from step to step is in struct batch. A value is a float32 matrix [n_row, n_col] in the device's working
- * memory; it may be written again later (layers reuse the same few). Operations run in the order emitted, each
- * sees what all before it wrote. Weights are handles of the device (backend.h).
+ * An architecture emits operations, a backend runs them. The forward sees shapes, never numbers: everything
+ * that varies from step to step is in struct batch. A value is a float32 matrix [n_row, n_col] in the
+ * device's working memory; it may be written again later (layers reuse the same few). Operations run in the
+ * order emitted, each sees what all before it wrote. Weights are handles of the device (backend.h).
  *
  * A row's arithmetic never depends on the other rows of the program. */
 #ifndef BACKEND_PROGRAM_H
@@ -43,8 +43,8 @@ struct op_rms_norm {
     uint32_t x, y;
 };
 
-/* For each part: y[r][o] = sum_i x[r][i] * weight[o][i] + bias[o], added to what y holds when `accumulate`. The parts
- * share x, so that a device converts x once and opens one parallel region (q/k/v; gate/up). */
+/* For each part: y[r][o] = sum_i x[r][i] * weight[o][i] + bias[o], added to what y holds when `accumulate`.
+ * The parts share x, so that a device converts x once and opens one parallel region (q/k/v; gate/up). */
 #define LINEAR_MAX_PARTS 4
 struct op_linear {
     uint32_t x, n_part;
@@ -56,26 +56,26 @@ struct op_linear {
     } part[LINEAR_MAX_PARTS];
 };
 
-/* y[r] = cos(a_0..a_{h-1}), sin(a_0..a_{h-1}) with a_i = (float)pos[r] * inv_freq[i], h = n_col / 2, all in float32
- * as the reference libraries compute it, times `scale`. */
+/* y[r] = cos(a_0..a_{h-1}), sin(a_0..a_{h-1}) with a_i = (float)pos[r] * inv_freq[i], h = n_col / 2, all in
+ * float32 as the reference libraries compute it, times `scale`. */
 struct op_rope_table {
     const struct weight *inv_freq; /* vector [h] */
     float scale;
     uint32_t y;
 };
 
-/* Rotates q [n_tok, n_head * d_head] and k [n_tok, n_kv_head * d_head] in place by the table's angles, pairing
- * dimension i with i + h of each head (h = d_rope / 2; dimensions from d_rope on stay), then writes k and v into
- * layer `layer` of the KV store at each row's position. */
+/* Rotates q [n_tok, n_head * d_head] and k [n_tok, n_kv_head * d_head] in place by the table's angles,
+ * pairing dimension i with i + h of each head (h = d_rope / 2; dimensions from d_rope on stay), then writes k
+ * and v into layer `layer` of the KV store at each row's position. */
 struct op_rope_kv {
     uint32_t q, k, v, table, layer;
     uint32_t n_head, n_kv_head, d_head, d_rope;
 };
 
 /* y[r, head] = softmax(q . K^T * scale) V over the visible positions of the row's own sequence:
- * pos[r] - window < t <= pos[r] (window 0: no lower bound). Query head j reads KV head j / (n_head / n_kv_head).
- * Accumulates in fixed splits of ATTENTION_SPLIT_TOKENS positions counted from 0, merged in order, so that the
- * bytes depend on nothing but the row. y may not be q. */
+ * pos[r] - window < t <= pos[r] (window 0: no lower bound). Query head j reads KV head j / (n_head /
+ * n_kv_head). Accumulates in fixed splits of ATTENTION_SPLIT_TOKENS positions counted from 0, merged in
+ * order, so that the bytes depend on nothing but the row. y may not be q. */
 #define ATTENTION_SPLIT_TOKENS 256
 struct op_attention {
     uint32_t q, y, layer;
@@ -134,7 +134,8 @@ struct program {
 void program_init(struct program *p, struct arena *arena, struct kv *kv, uint32_t n_tok, uint32_t n_out);
 /* A new value; its index. */
 uint32_t program_value(struct program *p, uint32_t n_row, uint32_t n_col);
-/* Appends an operation of that kind, zeroed, for the caller to fill. Never NULL (a scratch op after a failure). */
+/* Appends an operation of that kind, zeroed, for the caller to fill. Never NULL (a scratch op after a
+ * failure). */
 struct op *program_op(struct program *p, enum op_kind kind);
 /* ST_NO_MEMORY when the arena ran out while building. */
 MUST_CHECK enum status program_check(const struct program *p, struct err *e);

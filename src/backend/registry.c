@@ -15,7 +15,8 @@ const char *backend_names(void)
     return "cpu, ref";
 }
 
-enum status backend_open(const char *name, const struct backend_options *o, struct backend **out, struct err *e)
+enum status backend_open(const char *name, const struct backend_options *o, struct backend **out,
+                         struct err *e)
 {
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         if (strcmp(backends[i].name, name) == 0)

@@ -19,7 +19,8 @@ void arena_fini(struct arena *a);
 /* Forgets all allocations, keeps the largest block: a steady step then allocates nothing from the system. */
 void arena_reset(struct arena *a);
 
-/* Aligned to 16 (or `align`, a power of two up to 4096), not zeroed; NULL when the maximum would be exceeded. */
+/* Aligned to 16 (or `align`, a power of two up to 4096), not zeroed; NULL when the maximum would be exceeded.
+ */
 void *arena_alloc(struct arena *a, size_t n_bytes);
 void *arena_alloc_aligned(struct arena *a, size_t n_bytes, size_t align);
 void *arena_zalloc(struct arena *a, size_t n_bytes);

@@ -122,15 +122,16 @@ enum status buf_read_file(struct buf *b, const char *path, struct err *e)
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return err_set(e, errno == ENOENT ? ST_NOT_FOUND : ST_IO, "cannot open %s: %s", path, strerror(errno));
+        return err_set(e, errno == ENOENT ? ST_NOT_FOUND : ST_IO, "cannot open %s: %s", path,
+                       strerror(errno));
     enum status status;
     if (fstat(fd, &st) != 0)
         status = err_set(e, ST_IO, "cannot read %s: %s", path, strerror(errno));
     else if (!S_ISREG(st.st_mode))
         status = err_set(e, ST_INVALID, "%s is not a regular file", path);
     else if ((uint64_t)st.st_size > b->max - b->n)
-        status = err_set(e, ST_LIMIT, "%s: %lld bytes are more than the %zu allowed", path, (long long)st.st_size,
-                         b->max - b->n);
+        status = err_set(e, ST_LIMIT, "%s: %lld bytes are more than the %zu allowed", path,
+                         (long long)st.st_size, b->max - b->n);
     else
         status = read_all(b, fd, (size_t)st.st_size, path, e);
     close(fd);

@@ -24,8 +24,8 @@ const char *status_name(enum status s)
     return (unsigned)s < sizeof names / sizeof *names ? names[s] : "unknown";
 }
 
-/* Control bytes could forge log lines or move a terminal's cursor: they are shown as '?'. A cut text ends in "..."
- * and never inside a UTF-8 sequence. */
+/* Control bytes could forge log lines or move a terminal's cursor: they are shown as '?'. A cut text ends in
+ * "..." and never inside a UTF-8 sequence. */
 static void text_store(struct err *e, const char *text)
 {
     size_t n = strlen(text);

@@ -1,8 +1,8 @@
 /* Errors: a status for the program, a sentence for the person.
  *
  * A fallible function returns enum status (must be checked) and takes `struct err *` last when a person will
- * read the reason. The innermost level says what is wrong; outer levels prepend where ("loading shard 3 of 5: ").
- * `struct err *` may be NULL everywhere: the text is then dropped, the status is still returned. */
+ * read the reason. The innermost level says what is wrong; outer levels prepend where ("loading shard 3 of 5:
+ * "). `struct err *` may be NULL everywhere: the text is then dropped, the status is still returned. */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 
@@ -42,10 +42,10 @@ enum status err_prefix(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* A broken invariant: prints file, line and text to standard error and aborts. Never for outside input. */
 _Noreturn void bug_at(const char *file, int line, const char *fmt, ...) PRINTF_LIKE(3, 4);
 #define BUG(...) bug_at(__FILE__, __LINE__, __VA_ARGS__)
-#define BUG_ON(cond)                                                                                          \
-    do {                                                                                                      \
-        if (cond)                                                                                             \
-            BUG("%s", #cond);                                                                                 \
+#define BUG_ON(cond)                                                                                         \
+    do {                                                                                                     \
+        if (cond)                                                                                            \
+            BUG("%s", #cond);                                                                                \
     } while (0)
 
 #endif

@@ -22,7 +22,8 @@ void inbox_post(struct inbox *in, struct inbox_node *node)
 
 struct inbox_node *inbox_take(struct inbox *in)
 {
-    struct inbox_node *newest = atomic_exchange_explicit(&in->head, NULL, memory_order_acquire), *oldest = NULL;
+    struct inbox_node *newest = atomic_exchange_explicit(&in->head, NULL, memory_order_acquire),
+                      *oldest = NULL;
     while (newest) {
         struct inbox_node *next = newest->next;
         newest->next = oldest;

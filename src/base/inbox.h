@@ -1,8 +1,8 @@
 /* Inbox: many threads post, one owner takes all. The only way data crosses between threads.
  *
- * Lock-free push (intrusive nodes, memory belongs to whoever posts until it is taken), order of one poster kept.
- * `wake` is called by a poster when the inbox was empty before; it must be safe from any thread (uv_async_send,
- * a futex or condition variable). */
+ * Lock-free push (intrusive nodes, memory belongs to whoever posts until it is taken), order of one poster
+ * kept. `wake` is called by a poster when the inbox was empty before; it must be safe from any thread
+ * (uv_async_send, a futex or condition variable). */
 #ifndef BASE_INBOX_H
 #define BASE_INBOX_H
 

@@ -1,4 +1,5 @@
-/* Log lines: formatted on the caller's stack, written with one write(2), so that lines of threads never mix. */
+/* Log lines: formatted on the caller's stack, written with one write(2), so that lines of threads never mix.
+ */
 #include "base/log.h"
 #include "base/clock.h"
 #include <stdarg.h>
@@ -65,12 +66,14 @@ void log_write(enum log_level level, const char *module, const char *fmt, ...)
     timestamp(when);
     int n;
     if (options.json)
-        n = snprintf(line, sizeof line,
-                     "{\"timestamp\":\"%s\",\"level\":\"%s\",\"message\":\"%s\",\"target\":\"prompteur::%s\"}\n",
-                     when, level_names[level], escaped, module);
+        n = snprintf(
+            line, sizeof line,
+            "{\"timestamp\":\"%s\",\"level\":\"%s\",\"message\":\"%s\",\"target\":\"prompteur::%s\"}\n", when,
+            level_names[level], escaped, module);
     else
-        n = snprintf(line, sizeof line, "%s %s%5s%s %s: %s\n", when, options.colour ? level_colours[level] : "",
-                     level_names[level], options.colour ? "\033[0m" : "", module, escaped);
+        n = snprintf(line, sizeof line, "%s %s%5s%s %s: %s\n", when,
+                     options.colour ? level_colours[level] : "", level_names[level],
+                     options.colour ? "\033[0m" : "", module, escaped);
     if (n > 0 && write(STDERR_FILENO, line, (size_t)n) < 0)
         return; /* nowhere to say that standard error is gone */
 }

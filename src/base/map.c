@@ -1,4 +1,5 @@
-/* Hash map: open addressing, linear probing, at most 3/4 full; keyed hash so that a file cannot choose collisions. */
+/* Hash map: open addressing, linear probing, at most 3/4 full; keyed hash so that a file cannot choose
+ * collisions. */
 #include "base/map.h"
 #include "base/rng.h"
 #include <stdlib.h>

@@ -1,5 +1,6 @@
-/* Metrics: counters, gauges, histograms with fixed buckets; updated from any thread, rendered without waiting for
- * anybody (Prometheus text format 0.0.4). Each module lists its own in a metrics.def and registers them once. */
+/* Metrics: counters, gauges, histograms with fixed buckets; updated from any thread, rendered without waiting
+ * for anybody (Prometheus text format 0.0.4). Each module lists its own in a metrics.def and registers them
+ * once. */
 #ifndef BASE_METRICS_H
 #define BASE_METRICS_H
 

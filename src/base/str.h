@@ -25,7 +25,8 @@ struct str str_trim(struct str s); /* ASCII white space at both ends */
 /* Offset of `needle` at or after `from`, or SIZE_MAX. An empty needle is found at `from`. */
 size_t str_find(struct str s, struct str needle, size_t from);
 
-/* Whole string must be a number in range, no white space, no sign for u64. False otherwise, *out untouched. */
+/* Whole string must be a number in range, no white space, no sign for u64. False otherwise, *out untouched.
+ */
 bool str_to_u64(struct str s, uint64_t *out);
 bool str_to_i64(struct str s, int64_t *out);
 bool str_to_f64(struct str s, double *out); /* finite; C locale */
@@ -33,12 +34,12 @@ bool str_to_f64(struct str s, double *out); /* finite; C locale */
 /* Levenshtein distance, each string cut at 64 bytes: for "did you mean". */
 unsigned str_distance(struct str a, struct str b);
 
-/* UTF-8. `utf8_decode` reads one code point at s.p[i], i < s.n: returns its length 1..4, or 0 when the bytes are
- * not well-formed (overlong, surrogate, > U+10FFFF, truncated). */
+/* UTF-8. `utf8_decode` reads one code point at s.p[i], i < s.n: returns its length 1..4, or 0 when the bytes
+ * are not well-formed (overlong, surrogate, > U+10FFFF, truncated). */
 unsigned utf8_decode(struct str s, size_t i, uint32_t *cp);
 unsigned utf8_encode(uint32_t cp, char out[4]); /* length 1..4; cp must be a scalar value */
-/* Bytes that one U+FFFD stands for when utf8_decode() gives 0 at i: the longest part of a well-formed sequence, at
- * least 1 (Unicode's "substitution of maximal subparts"). */
+/* Bytes that one U+FFFD stands for when utf8_decode() gives 0 at i: the longest part of a well-formed
+ * sequence, at least 1 (Unicode's "substitution of maximal subparts"). */
 unsigned utf8_invalid_length(struct str s, size_t i);
 bool utf8_valid(struct str s);
 size_t utf8_count(struct str s); /* code points of a valid string */

@@ -1,9 +1,10 @@
 /* The compute team: a generation number starts a run, a counter ends it, futexes put waiters to sleep.
  *
- * Waiting is the same everywhere: look for a bounded time (work usually follows at once), then sleep in the kernel
- * until the word changes. When there are more members than CPUs nobody looks: the CPU is needed by whoever works.
- * It must never burn CPU without a run. */
+ * Waiting is the same everywhere: look for a bounded time (work usually follows at once), then sleep in the
+ * kernel until the word changes. When there are more members than CPUs nobody looks: the CPU is needed by
+ * whoever works. It must never burn CPU without a run. */
 #include "base/team.h"
+#include "base/cgroup.h"
 #include "base/thread.h"
 #include <limits.h>
 #include <linux/futex.h>
@@ -222,54 +223,18 @@ static unsigned quota_cpus(const char *folder)
     return quota < period ? 1 : (unsigned)(quota / period);
 }
 
-/* The tightest quota of a group and its parents up to the mount point. */
-static unsigned quota_along(const char *mount, const char *group)
+static void keep_least(void *arg, const char *folder)
 {
-    char folder[PATH_MAX];
-    unsigned least = UINT_MAX;
-    size_t root = strlen(mount);
-    if (snprintf(folder, sizeof folder, "%s%s", mount, group) >= (int)sizeof folder - 32)
-        return UINT_MAX;
-    for (;;) {
-        unsigned cpus = quota_cpus(folder);
-        least = cpus < least ? cpus : least;
-        char *slash = strrchr(folder, '/');
-        if (strlen(folder) <= root || !slash || slash < folder + root)
-            return least;
-        *slash = '\0';
-    }
-}
-
-/* /proc/self/cgroup: "0::/group" (v2), "4:cpu,cpuacct:/group" (v1). Inside a container the group may not be visible
- * and the limits are at the mount point: the walk up ends there anyway. */
-static unsigned cgroup_cpus(void)
-{
-    unsigned least = UINT_MAX;
-    char line[PATH_MAX];
-    FILE *f = fopen("/proc/self/cgroup", "re");
-    while (f && fgets(line, sizeof line, f)) {
-        line[strcspn(line, "\n")] = '\0';
-        char *controllers = strchr(line, ':');
-        char *group = controllers ? strchr(controllers + 1, ':') : NULL;
-        if (!group)
-            continue;
-        *group++ = '\0';
-        unsigned cpus = UINT_MAX;
-        if (controllers[1] == '\0')
-            cpus = quota_along("/sys/fs/cgroup", group);
-        else if (strstr(controllers, "cpu"))
-            cpus = quota_along("/sys/fs/cgroup/cpu", group);
-        least = cpus < least ? cpus : least;
-    }
-    if (f)
-        fclose(f);
-    return least;
+    unsigned cpus = quota_cpus(folder), *least = arg;
+    if (cpus < *least)
+        *least = cpus;
 }
 
 unsigned team_usable_cpus(void)
 {
     cpu_set_t allowed;
-    unsigned cpus = 1, quota = cgroup_cpus();
+    unsigned cpus = 1, quota = UINT_MAX;
+    cgroup_each("cpu", keep_least, &quota);
     if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
         cpus = (unsigned)CPU_COUNT(&allowed);
     if (quota < cpus)

@@ -1,7 +1,8 @@
-/* Emitting: events from a bounded pool into the inbox that the request names. The pool's free events come back through
- * an inbox of their own; when it is empty, sequences wait for a step rather than memory growing. */
-#include "engine/engine_int.h"
+/* Emitting: events from a bounded pool into the inbox that the request names. The pool's free events come
+ * back through an inbox of their own; when it is empty, sequences wait for a step rather than memory growing.
+ */
 #include "base/clock.h"
+#include "engine/engine_int.h"
 
 void events_collect(struct engine *en)
 {
@@ -47,7 +48,8 @@ static void end_sequence(struct engine *en, struct seq *seq, enum engine_finish 
     slot_free(en, seq);
 }
 
-/* The sequence must not be touched after its last event is posted: whoever reads it may already reuse the slot. */
+/* The sequence must not be touched after its last event is posted: whoever reads it may already reuse the
+ * slot. */
 void emit_token(struct engine *en, struct seq *seq, int32_t id, float logprob, enum engine_finish finish)
 {
     struct token_event *ev = event_take(en, seq);

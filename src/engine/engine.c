@@ -1,12 +1,14 @@
-/* The engine thread: takes what was submitted, drops what was cancelled, steps, and sleeps when there is nothing. */
-#include "engine/engine_int.h"
+/* The engine thread: takes what was submitted, drops what was cancelled, steps, and sleeps when there is
+ * nothing. */
 #include "base/clock.h"
+#include "engine/engine_int.h"
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Token events in the pool for each request that may run: how far a slow reader of the inbox may fall behind. */
+/* Token events in the pool for each request that may run: how far a slow reader of the inbox may fall behind.
+ */
 #define EVENTS_PER_REQUEST 32
 
 static void take_submitted(struct engine *en)
@@ -25,7 +27,8 @@ static void drop_cancelled(struct engine *en, struct seq_list *list, bool all)
     for (struct seq *seq = list->first, *next; seq; seq = next) {
         next = seq->next;
         if (all || atomic_load(&seq->cancelled) == atomic_load(&seq->generation))
-            emit_end(en, seq, ENGINE_FINISH_CANCELLED, ST_CANCELLED); /* with an empty pool: at a later step */
+            emit_end(en, seq, ENGINE_FINISH_CANCELLED,
+                     ST_CANCELLED); /* with an empty pool: at a later step */
     }
 }
 
@@ -108,8 +111,9 @@ static enum status alloc_batch(struct engine *en, uint32_t max_rows)
 static enum status prepare(struct engine *en, struct err *e)
 {
     const struct backend_caps *caps = &model_backend(en->model)->caps;
-    enum status st = engine_derive_limits(model_config(en->model), caps->page_tokens, model_kv_page_bytes(en->model),
-                                          caps->max_rows, &en->o, &en->limits, e);
+    enum status st =
+        engine_derive_limits(model_config(en->model), caps->page_tokens, model_kv_page_bytes(en->model),
+                             caps->max_rows, &en->o, &en->limits, e);
     if (st != ST_OK)
         return st;
     uint32_t prefill = en->limits.max_batch_prefill_tokens, batch = en->limits.max_batch_size;

@@ -1,8 +1,8 @@
 /* The engine: sequences in, token events out. It owns the model's steps; nobody waits on it.
  *
- * One engine thread builds a plan each step (who computes which tokens), runs the model, samples, emits. Requests
- * come through a lock-free inbox; events go to the inbox that the request names. A request in flight is named by a
- * handle (slot and generation): cancel, disconnect and finish may race harmlessly. */
+ * One engine thread builds a plan each step (who computes which tokens), runs the model, samples, emits.
+ * Requests come through a lock-free inbox; events go to the inbox that the request names. A request in flight
+ * is named by a handle (slot and generation): cancel, disconnect and finish may race harmlessly. */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 
@@ -16,25 +16,27 @@ struct engine;
 struct engine_options {
     uint32_t max_concurrent_requests; /* slots: beyond it engine_acquire() refuses */
     uint32_t max_input_tokens;
-    uint32_t max_total_tokens;        /* prompt and new tokens of one request */
+    uint32_t max_total_tokens;         /* prompt and new tokens of one request */
     uint32_t max_batch_prefill_tokens; /* most prompt tokens in one step */
-    uint32_t max_batch_total_tokens;  /* KV positions reserved in all; 0: as memory allows */
-    uint32_t max_batch_size;          /* running sequences; 0: max_concurrent_requests */
-    uint64_t kv_memory_bytes;         /* what the KV store may take */
+    uint32_t max_batch_total_tokens;   /* KV positions reserved in all; 0: as memory allows */
+    uint32_t max_batch_size;           /* running sequences; 0: max_concurrent_requests */
+    uint64_t kv_memory_bytes;          /* what the KV store may take */
     int32_t eos_id[MODEL_MAX_EOS];
     uint32_t n_eos;
 };
 
 /* The limits after derivation, for /info and logs. */
 struct engine_limits {
-    uint32_t max_input_tokens, max_total_tokens, max_batch_prefill_tokens, max_batch_total_tokens, max_batch_size;
+    uint32_t max_input_tokens, max_total_tokens, max_batch_prefill_tokens, max_batch_total_tokens,
+        max_batch_size;
     uint32_t n_page, page_tokens;
     uint64_t kv_bytes;
 };
 
-/* Reserves the KV store and working memory, starts the engine thread. The error says what is missing and what to
- * change. Borrows the model. */
-MUST_CHECK enum status engine_new(struct model *m, const struct engine_options *o, struct engine **out, struct err *e);
+/* Reserves the KV store and working memory, starts the engine thread. The error says what is missing and what
+ * to change. Borrows the model. */
+MUST_CHECK enum status engine_new(struct model *m, const struct engine_options *o, struct engine **out,
+                                  struct err *e);
 /* Ends all sequences (ENGINE_FINISH_CANCELLED events), joins the thread. */
 void engine_free(struct engine *en);
 const struct engine_limits *engine_limits(const struct engine *en);
@@ -58,18 +60,18 @@ struct engine_top_token {
 
 #define ENGINE_MAX_TOP_TOKENS 8
 
-/* One generated token, or the end without one (cancelled, failed). The last event of a request has finish != RUNNING;
- * nothing comes after it. Given back with engine_event_free(). */
+/* One generated token, or the end without one (cancelled, failed). The last event of a request has finish !=
+ * RUNNING; nothing comes after it. Given back with engine_event_free(). */
 struct token_event {
     struct inbox_node node;
     struct engine_handle handle;
-    uint64_t tag;      /* the request's own */
+    uint64_t tag; /* the request's own */
     bool has_token;
     int32_t id;
     float logprob;
-    uint32_t index;    /* of the token, from 0 */
+    uint32_t index; /* of the token, from 0 */
     enum engine_finish finish;
-    enum status status; /* why, when FAILED */
+    enum status status;                         /* why, when FAILED */
     uint64_t queued_ns, started_ns, emitted_ns; /* clock_ns() at submit, first planned step, emit */
 };
 
@@ -87,12 +89,12 @@ struct engine_request {
 MUST_CHECK enum status engine_acquire(struct engine *en, struct engine_handle *out);
 /* Gives back a slot that was never submitted. */
 void engine_release(struct engine *en, struct engine_handle h);
-/* Hands the request over; any thread, at most once per handle. The slot is free again after its last event was
- * emitted. */
+/* Hands the request over; any thread, at most once per handle. The slot is free again after its last event
+ * was emitted. */
 MUST_CHECK enum status engine_submit(struct engine *en, struct engine_handle h, struct engine_request *r,
                                      struct err *e);
-/* Wherever it is (queued, prefill, decoding), gone by the next step; its last event is then CANCELLED, unless it has
- * already finished. Unknown handles are ignored. Any thread. */
+/* Wherever it is (queued, prefill, decoding), gone by the next step; its last event is then CANCELLED, unless
+ * it has already finished. Unknown handles are ignored. Any thread. */
 void engine_cancel(struct engine *en, struct engine_handle h);
 void engine_event_free(struct engine *en, struct token_event *ev);
 

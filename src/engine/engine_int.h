@@ -1,5 +1,5 @@
-/* Inside the engine: sequences, pages, plans. What is marked "pure" looks at and changes only what it is given, so that
- * the scheduler can be simulated. */
+/* Inside the engine: sequences, pages, plans. What is marked "pure" looks at and changes only what it is
+ * given, so that the scheduler can be simulated. */
 #ifndef ENGINE_ENGINE_INT_H
 #define ENGINE_ENGINE_INT_H
 
@@ -26,8 +26,8 @@ void page_pool_give(struct page_pool *p, uint32_t page);
 
 enum seq_state { SEQ_FREE, SEQ_ACQUIRED, SEQ_WAITING, SEQ_RUNNING };
 
-/* A slot: its memory lives as long as the engine, what is in it as long as a request. Owner: the engine thread from
- * submit to the last event; before that whoever holds the handle. */
+/* A slot: its memory lives as long as the engine, what is in it as long as a request. Owner: the engine
+ * thread from submit to the last event; before that whoever holds the handle. */
 struct seq {
     struct inbox_node submit; /* in the engine's inbox between engine_submit() and the engine thread */
     _Atomic uint32_t generation;
@@ -67,7 +67,7 @@ struct sched {
 /* One sequence's share of a step. */
 struct plan_item {
     struct seq *seq;
-    uint32_t n_tok;   /* computed from seq->n_computed on */
+    uint32_t n_tok;    /* computed from seq->n_computed on */
     bool wants_logits; /* the last of them is the sequence's last known token */
 };
 
@@ -78,8 +78,8 @@ struct plan {
 
 /* Moves what fits from waiting to running, oldest first. */
 void sched_admit(struct sched *s, uint64_t now_ns);
-/* Fills the plan: one token of every decoding sequence, then prompt chunks up to the limit, oldest first. A sequence for
- * which may_emit() is false sits out. Takes the pages it needs. */
+/* Fills the plan: one token of every decoding sequence, then prompt chunks up to the limit, oldest first. A
+ * sequence for which may_emit() is false sits out. Takes the pages it needs. */
 void sched_plan(struct sched *s, uint32_t may_emit, struct plan *out);
 /* Gives back what the sequence holds; it is in neither list afterwards. */
 void sched_remove(struct sched *s, struct seq *seq);
@@ -126,10 +126,12 @@ struct engine {
 };
 
 /* limits.c */
-MUST_CHECK enum status engine_derive_limits(const struct model_config *cfg, uint32_t page_tokens, uint64_t page_bytes,
-                                            uint32_t max_rows, const struct engine_options *o, struct engine_limits *out,
+MUST_CHECK enum status engine_derive_limits(const struct model_config *cfg, uint32_t page_tokens,
+                                            uint64_t page_bytes, uint32_t max_rows,
+                                            const struct engine_options *o, struct engine_limits *out,
                                             struct err *e);
-/* Prompt rows that one step computes at most: keeps steps short, so that running sequences are not held up. */
+/* Prompt rows that one step computes at most: keeps steps short, so that running sequences are not held up.
+ */
 #define ENGINE_MAX_PREFILL_ROWS 512
 
 /* submit.c */
@@ -147,7 +149,8 @@ bool emit_end(struct engine *en, struct seq *seq, enum engine_finish finish, enu
 struct step_times {
     uint64_t begin_ns, forward_ns, sample_ns, end_ns;
 };
-void engine_metrics_step(struct engine *en, const struct plan *plan, enum status status, const struct step_times *t);
+void engine_metrics_step(struct engine *en, const struct plan *plan, enum status status,
+                         const struct step_times *t);
 void engine_metrics_gauges(struct engine *en);
 
 #endif

@@ -10,13 +10,15 @@ static uint32_t least(uint64_t a, uint64_t b)
 static enum status check_rules(const struct engine_limits *l, struct err *e)
 {
     if (l->max_input_tokens >= l->max_total_tokens)
-        return err_set(e, ST_INVALID, "`max_input_tokens`(%u) must be < `max_total_tokens`(%u)", l->max_input_tokens,
-                       l->max_total_tokens);
+        return err_set(e, ST_INVALID, "`max_input_tokens`(%u) must be < `max_total_tokens`(%u)",
+                       l->max_input_tokens, l->max_total_tokens);
     if (l->max_total_tokens > l->max_batch_total_tokens)
         return err_set(e, ST_LIMIT,
-                       "Not enough memory to handle `max_total_tokens=%u`: the KV cache holds %u tokens (%llu MiB). Give it "
+                       "Not enough memory to handle `max_total_tokens=%u`: the KV cache holds %u tokens "
+                       "(%llu MiB). Give it "
                        "more (--kv-memory), or lower --max-total-tokens",
-                       l->max_total_tokens, l->max_batch_total_tokens, (unsigned long long)(l->kv_bytes >> 20));
+                       l->max_total_tokens, l->max_batch_total_tokens,
+                       (unsigned long long)(l->kv_bytes >> 20));
     return ST_OK;
 }
 
@@ -26,16 +28,19 @@ enum status engine_derive_limits(const struct model_config *cfg, uint32_t page_t
 {
     uint64_t by_memory = o->kv_memory_bytes / page_bytes, n_page = by_memory;
     if (o->max_batch_total_tokens && o->max_total_tokens > o->max_batch_total_tokens)
-        return err_set(e, ST_INVALID, "`max_total_tokens` must be <= `max_batch_total_tokens`. Given: %u and %u",
+        return err_set(e, ST_INVALID,
+                       "`max_total_tokens` must be <= `max_batch_total_tokens`. Given: %u and %u",
                        o->max_total_tokens, o->max_batch_total_tokens);
     if (o->max_batch_total_tokens)
         n_page = least(n_page, o->max_batch_total_tokens / page_tokens);
     if (n_page < 2)
         return err_set(e, ST_LIMIT,
-                       "the KV cache may take %llu bytes, but one page of %u tokens takes %llu: give it more (--kv-memory, "
+                       "the KV cache may take %llu bytes, but one page of %u tokens takes %llu: give it more "
+                       "(--kv-memory, "
                        "--max-batch-total-tokens)",
                        (unsigned long long)o->kv_memory_bytes, page_tokens, (unsigned long long)page_bytes);
-    uint32_t total = o->max_total_tokens ? o->max_total_tokens : least(cfg->max_position, n_page * page_tokens);
+    uint32_t total =
+        o->max_total_tokens ? o->max_total_tokens : least(cfg->max_position, n_page * page_tokens);
     /* More pages than all requests together can fill would never be used. */
     n_page = least(n_page, (uint64_t)o->max_concurrent_requests * ((total + page_tokens - 1) / page_tokens));
     *out = (struct engine_limits){

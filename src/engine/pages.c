@@ -1,5 +1,5 @@
-/* The page pool: a stack of free pages and a count of promises. Whoever is admitted has its worst case promised, so
- * that a running sequence never runs out. */
+/* The page pool: a stack of free pages and a count of promises. Whoever is admitted has its worst case
+ * promised, so that a running sequence never runs out. */
 #include "engine/engine_int.h"
 #include <stdlib.h>
 

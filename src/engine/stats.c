@@ -19,7 +19,7 @@ static double sizes[N_SIZES]; /* 1, 2, ..., 1024: filled once at registration */
 #define BOUNDS_size     sizes, N_SIZES
 
 static const struct metric_desc descs[METRIC_ID_COUNT] = {
-#define METRIC(id, name_, help_, kind_, label_, values_, bounds_)                                             \
+#define METRIC(id, name_, help_, kind_, label_, values_, bounds_)                                            \
     [METRIC_##id] = {name_, help_, METRIC_##kind_, label_, values_, BOUNDS_##bounds_},
 #include "engine/metrics.def"
 #undef METRIC
@@ -55,14 +55,16 @@ static double seconds(uint64_t from_ns, uint64_t to_ns)
     return (double)(to_ns - from_ns) * 1e-9;
 }
 
-void engine_metrics_step(struct engine *en, const struct plan *plan, enum status status, const struct step_times *t)
+void engine_metrics_step(struct engine *en, const struct plan *plan, enum status status,
+                         const struct step_times *t)
 {
     struct engine_metrics *em = en->metrics;
     if (!em)
         return;
     unsigned method = plan->n_prefill ? 0 : 1;
     metric_count(em->metric[METRIC_INFERENCE_COUNT], method, 1);
-    metric_count(em->metric[status == ST_OK ? METRIC_INFERENCE_SUCCESS : METRIC_INFERENCE_FAILURE], method, 1);
+    metric_count(em->metric[status == ST_OK ? METRIC_INFERENCE_SUCCESS : METRIC_INFERENCE_FAILURE], method,
+                 1);
     metric_observe(em->metric[METRIC_INFERENCE_DURATION], method, seconds(t->begin_ns, t->end_ns));
     metric_observe(em->metric[METRIC_FORWARD_DURATION], method, seconds(t->begin_ns, t->forward_ns));
     metric_observe(em->metric[METRIC_DECODE_DURATION], method, seconds(t->forward_ns, t->sample_ns));

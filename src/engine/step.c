@@ -1,6 +1,6 @@
 /* One step: plan -> batch -> model -> tokens -> events. Nothing here allocates. */
-#include "engine/engine_int.h"
 #include "base/clock.h"
+#include "engine/engine_int.h"
 #include <string.h>
 
 static void build_batch(struct engine *en, const struct plan *p, struct batch *b)

@@ -1,7 +1,7 @@
-/* Slots and hand-over: from any thread to the engine thread. The only lock guards the list of free slots, for a few
- * instructions. */
-#include "engine/engine_int.h"
+/* Slots and hand-over: from any thread to the engine thread. The only lock guards the list of free slots, for
+ * a few instructions. */
 #include "base/clock.h"
+#include "engine/engine_int.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,8 +62,8 @@ enum status engine_submit(struct engine *en, struct engine_handle h, struct engi
     BUG_ON(!seq || seq->state != SEQ_ACQUIRED);
     BUG_ON(r->n_ids == 0 || r->max_new_tokens == 0);
     if ((uint64_t)r->n_ids + r->max_new_tokens > en->limits.max_total_tokens)
-        return err_set(e, ST_LIMIT, "%u prompt tokens and %u new ones are more than %u", r->n_ids, r->max_new_tokens,
-                       en->limits.max_total_tokens);
+        return err_set(e, ST_LIMIT, "%u prompt tokens and %u new ones are more than %u", r->n_ids,
+                       r->max_new_tokens, en->limits.max_total_tokens);
     for (uint32_t i = 0; i < r->n_ids; i++)
         if (r->ids[i] < 0 || (uint32_t)r->ids[i] >= en->n_vocab)
             return err_set(e, ST_INVALID, "token %d is not one of the model's %u", r->ids[i], en->n_vocab);
@@ -87,7 +87,8 @@ void engine_cancel(struct engine *en, struct engine_handle h)
     struct seq *seq = seq_of(en, h);
     if (!seq)
         return;
-    atomic_store(&seq->cancelled, h.generation); /* when it has just ended: an old generation cancels nobody */
+    atomic_store(&seq->cancelled,
+                 h.generation); /* when it has just ended: an old generation cancels nobody */
     engine_wake(en);
 }
 

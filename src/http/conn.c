@@ -1,8 +1,9 @@
 /* A connection: bytes in through the parser, one request at a time, bytes out within a bound.
  *
- * Reading goes on while a handler works, because a client that leaves must be noticed at once; what it sends meanwhile
- * (pipelined requests) is kept up to AHEAD_MAX_BYTES, then reading pauses. The request of a connection is named by
- * slot and generation; the generation changes when the response ends or the client goes. */
+ * Reading goes on while a handler works, because a client that leaves must be noticed at once; what it sends
+ * meanwhile (pipelined requests) is kept up to AHEAD_MAX_BYTES, then reading pauses. The request of a
+ * connection is named by slot and generation; the generation changes when the response ends or the client
+ * goes. */
 #include "http/http_int.h"
 #include <stdlib.h>
 #include <string.h>
@@ -198,7 +199,8 @@ static void conn_feed(struct conn *c)
         enum parse_result result = http_parse_feed(&c->parse, c->ahead.p + at, c->ahead.n - at, &used);
         at += used;
         if (c->state == CONN_IDLE || (!head_was_complete && c->parse.head_complete))
-            conn_timer(c, c->parse.head_complete ? c->server->o.body_timeout_ms : c->server->o.header_timeout_ms);
+            conn_timer(c, c->parse.head_complete ? c->server->o.body_timeout_ms
+                                                 : c->server->o.header_timeout_ms);
         c->state = CONN_READING;
         if (result == PARSE_CONTINUE)
             conn_write(c, STR("HTTP/1.1 100 Continue\r\n\r\n"), STR(""));
@@ -225,8 +227,8 @@ static void on_shutdown(uv_shutdown_t *req, int status)
     free(req);
 }
 
-/* Closing at once would reset the connection while the client still sends, and it might never see the answer: end our
- * side, then read and forget until it ends its own. */
+/* Closing at once would reset the connection while the client still sends, and it might never see the answer:
+ * end our side, then read and forget until it ends its own. */
 static void linger(struct conn *c)
 {
     uv_shutdown_t *req = malloc(sizeof *req);

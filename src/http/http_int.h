@@ -55,7 +55,7 @@ struct http_server {
     uv_signal_t signal[2];
     bool has_signals, draining, listener_closed;
     uint16_t port;
-    struct conn **conn; /* [max_connections] */
+    struct conn **conn;   /* [max_connections] */
     uint32_t *generation; /* [max_connections] outlives the connections of a slot */
     uint32_t n_conn;
     struct inbox_port inbox[MAX_INBOXES];

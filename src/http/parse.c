@@ -1,7 +1,8 @@
-/* The parser: llhttp in strict mode finds the parts, this file bounds them and refuses what could be read in two ways.
+/* The parser: llhttp in strict mode finds the parts, this file bounds them and refuses what could be read in
+ * two ways.
  *
- * A request that one machine in a chain reads differently from the next can smuggle another request past it; so
- * everything doubtful is 400 and the connection closes. */
+ * A request that one machine in a chain reads differently from the next can smuggle another request past it;
+ * so everything doubtful is 400 and the connection closes. */
 #include "http/parse_int.h"
 #include <stdlib.h>
 #include <string.h>
@@ -106,7 +107,8 @@ static int check_head(struct http_parse *p)
         return fail(p, 505);
     if (hosts > 1 || (http11 && hosts == 0))
         return fail(p, 400);
-    if (lengths > 1 || (lengths && encodings) || (lengths && !digits_only(http_parse_header_value(p, STR("content-length")))))
+    if (lengths > 1 || (lengths && encodings) ||
+        (lengths && !digits_only(http_parse_header_value(p, STR("content-length")))))
         return fail(p, 400);
     if (encodings && (http10 || encodings > 1 ||
                       !str_eq_nocase(http_parse_header_value(p, STR("transfer-encoding")), STR("chunked"))))

@@ -1,5 +1,5 @@
-/* Bytes -> one request, with every check that llhttp leaves to its user. No sockets here: it can be driven from memory
- * (the fuzz target does). */
+/* Bytes -> one request, with every check that llhttp leaves to its user. No sockets here: it can be driven
+ * from memory (the fuzz target does). */
 #ifndef HTTP_PARSE_INT_H
 #define HTTP_PARSE_INT_H
 

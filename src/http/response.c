@@ -1,5 +1,5 @@
-/* Responses: head, body, streams. Every response says how long it is or is chunked; HTTP/1.0 streams end with the
- * connection. */
+/* Responses: head, body, streams. Every response says how long it is or is chunked; HTTP/1.0 streams end with
+ * the connection. */
 #include "http/http_int.h"
 #include <stdio.h>
 #include <string.h>
@@ -93,8 +93,8 @@ void respond_error(struct http_req *r, unsigned status)
 
 /* ---- streams ---- */
 
-void http_stream_begin(struct http_req *r, unsigned status, const char *type, const struct http_header *headers,
-                       size_t n_headers)
+void http_stream_begin(struct http_req *r, unsigned status, const char *type,
+                       const struct http_header *headers, size_t n_headers)
 {
     struct conn *c = r->conn;
     struct buf head;

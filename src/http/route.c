@@ -66,7 +66,8 @@ size_t cors_headers(const struct http_req *r, struct http_header out[3])
     } else {
         for (size_t i = 0; i < o->n_allow_origins; i++)
             if (str_eq(origin, str_from(o->allow_origins[i])))
-                out[n++] = (struct http_header){STR("access-control-allow-origin"), str_from(o->allow_origins[i])};
+                out[n++] =
+                    (struct http_header){STR("access-control-allow-origin"), str_from(o->allow_origins[i])};
     }
     out[n++] = (struct http_header){
         STR("vary"), STR("origin, access-control-request-method, access-control-request-headers")};

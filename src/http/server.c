@@ -62,7 +62,8 @@ enum status http_server_new(const struct http_options *o, struct http_server **o
     uv_timer_init(&s->loop, &s->drain_timer);
     s->listener.data = s->drain_timer.data = s;
     signal(SIGPIPE, SIG_IGN);
-    enum status st = s->conn && s->generation ? listen_on(s, e) : err_set(e, ST_NO_MEMORY, "no memory for connections");
+    enum status st =
+        s->conn && s->generation ? listen_on(s, e) : err_set(e, ST_NO_MEMORY, "no memory for connections");
     if (st != ST_OK) {
         http_server_free(s);
         return st;
@@ -82,7 +83,8 @@ void http_server_free(struct http_server *s)
 {
     if (!s)
         return;
-    for (unsigned i = 0; i < s->n_inbox; i++) /* first: what was posted since the loop ended has no reader any more */
+    for (unsigned i = 0; i < s->n_inbox;
+         i++) /* first: what was posted since the loop ended has no reader any more */
         uv_close((uv_handle_t *)&s->inbox[i].async, NULL);
     for (uint32_t i = 0; s->conn && i < s->o.max_connections; i++)
         if (s->conn[i])
@@ -149,7 +151,8 @@ static void on_signal(uv_signal_t *h, int number)
     s->on_signal(s->signal_arg, number);
 }
 
-enum status http_server_on_signal(struct http_server *s, void (*fn)(void *arg, int signal), void *arg, struct err *e)
+enum status http_server_on_signal(struct http_server *s, void (*fn)(void *arg, int signal), void *arg,
+                                  struct err *e)
 {
     static const int numbers[2] = {SIGTERM, SIGINT};
     s->on_signal = fn;
@@ -182,8 +185,8 @@ static void on_inbox(uv_async_t *h)
     }
 }
 
-enum status http_server_inbox(struct http_server *s, void (*fn)(void *arg, struct inbox_node *node), void *arg,
-                              struct inbox **out, struct err *e)
+enum status http_server_inbox(struct http_server *s, void (*fn)(void *arg, struct inbox_node *node),
+                              void *arg, struct inbox **out, struct err *e)
 {
     if (s->n_inbox == MAX_INBOXES)
         return err_set(e, ST_LIMIT, "more than %d inboxes", MAX_INBOXES);
@@ -220,8 +223,8 @@ static void job_done(uv_work_t *req, int status)
     free(j);
 }
 
-enum status http_server_work(struct http_server *s, void (*work)(void *arg), void (*done)(void *arg), void *arg,
-                             struct err *e)
+enum status http_server_work(struct http_server *s, void (*work)(void *arg), void (*done)(void *arg),
+                             void *arg, struct err *e)
 {
     struct job *j = malloc(sizeof *j);
     if (!j)

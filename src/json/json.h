@@ -1,7 +1,8 @@
-/* JSON in and out. Reading goes through yyjson, the only place that knows it; depth (128), size and duplicate keys
- * are checked here. Writing is append-only into a struct buf.
+/* JSON in and out. Reading goes through yyjson, the only place that knows it; depth (128), size and duplicate
+ * keys are checked here. Writing is append-only into a struct buf.
  *
- * A value is valid as long as its document. Accessors on a wrong kind return the "absent" result, never crash. */
+ * A value is valid as long as its document. Accessors on a wrong kind return the "absent" result, never
+ * crash. */
 #ifndef JSON_JSON_H
 #define JSON_JSON_H
 
@@ -22,13 +23,14 @@ enum json_flag {
  * "expected `,` or `}` at line 1 column 17". */
 MUST_CHECK enum status json_parse(struct str text, unsigned flags, struct json_doc **out, struct err *e);
 /* The same for a file of at most max_bytes; the message names the path. */
-MUST_CHECK enum status json_parse_file(const char *path, size_t max_bytes, unsigned flags, struct json_doc **out,
-                                       struct err *e);
+MUST_CHECK enum status json_parse_file(const char *path, size_t max_bytes, unsigned flags,
+                                       struct json_doc **out, struct err *e);
 void json_free(struct json_doc *d);
 const struct json_val *json_root(const struct json_doc *d);
 
-enum json_kind json_kind(const struct json_val *v); /* NULL pointer: JSON_NULL */
-const char *json_kind_name(const struct json_val *v); /* "null", "boolean", "integer", "floating point", "string", "sequence", "map" */
+enum json_kind json_kind(const struct json_val *v);   /* NULL pointer: JSON_NULL */
+const char *json_kind_name(const struct json_val *v); /* "null", "boolean", "integer", "floating point",
+                                                         "string", "sequence", "map" */
 bool json_is(const struct json_val *v, enum json_kind k);
 /* Any JSON number. */
 bool json_is_number(const struct json_val *v);
@@ -42,7 +44,8 @@ bool json_str(const struct json_val *v, struct str *out);
 size_t json_len(const struct json_val *v); /* items of an array, pairs of an object, else 0 */
 /* Member or NULL. O(n) in the object's size: use iteration for large objects. */
 const struct json_val *json_get(const struct json_val *obj, struct str key);
-const struct json_val *json_at(const struct json_val *arr, size_t i); /* O(1) amortised only through iteration */
+const struct json_val *json_at(const struct json_val *arr,
+                               size_t i); /* O(1) amortised only through iteration */
 
 struct json_iter {
     const struct json_val *next, *cur_key;
@@ -73,7 +76,8 @@ void jw_str(struct json_writer *w, struct str s);    /* invalid UTF-8 becomes U+
 void jw_cstr(struct json_writer *w, const char *s);  /* NULL writes null */
 void jw_u64(struct json_writer *w, uint64_t v);
 void jw_i64(struct json_writer *w, int64_t v);
-void jw_f32(struct json_writer *w, float v);  /* shortest text that reads back as the same float; non-finite: null */
+void jw_f32(struct json_writer *w,
+            float v); /* shortest text that reads back as the same float; non-finite: null */
 void jw_f64(struct json_writer *w, double v); /* likewise for double */
 void jw_bool(struct json_writer *w, bool v);
 void jw_null(struct json_writer *w);

@@ -1,4 +1,5 @@
-/* Reading JSON: yyjson parses, this file adds what it leaves to its user: depth, duplicate keys, one error sentence.
+/* Reading JSON: yyjson parses, this file adds what it leaves to its user: depth, duplicate keys, one error
+ * sentence.
  *
  * struct json_val is yyjson_val under a name of our own, so that no other file depends on the library. */
 #include "json/json.h"
@@ -26,7 +27,8 @@ static const struct json_val *ours(yyjson_val *v)
 
 /* ---- checks ---- */
 
-/* Values lie one behind the other in memory; a container knows where it ends. The stack of open ends is the depth. */
+/* Values lie one behind the other in memory; a container knows where it ends. The stack of open ends is the
+ * depth. */
 static bool depth_ok(yyjson_val *root, size_t n_values)
 {
     uintptr_t end[JSON_MAX_DEPTH];
@@ -184,9 +186,9 @@ enum json_kind json_kind(const struct json_val *v)
 const char *json_kind_name(const struct json_val *v)
 {
     static const char *const names[] = {
-        [JSON_NULL] = "null",        [JSON_BOOL] = "boolean",       [JSON_UINT] = "integer",
-        [JSON_INT] = "integer",      [JSON_REAL] = "floating point", [JSON_STRING] = "string",
-        [JSON_ARRAY] = "sequence",   [JSON_OBJECT] = "map",
+        [JSON_NULL] = "null",      [JSON_BOOL] = "boolean",        [JSON_UINT] = "integer",
+        [JSON_INT] = "integer",    [JSON_REAL] = "floating point", [JSON_STRING] = "string",
+        [JSON_ARRAY] = "sequence", [JSON_OBJECT] = "map",
     };
     return names[json_kind(v)];
 }

@@ -125,7 +125,8 @@ void jw_i64(struct json_writer *w, int64_t v)
     buf_printf(w->out, "%lld", (long long)v);
 }
 
-/* Digits and exponent as serde writes them: plain between 1e-5 and 1e16, with at least ".0"; else d.ddde-7. */
+/* Digits and exponent as serde writes them: plain between 1e-5 and 1e16, with at least ".0"; else d.ddde-7.
+ */
 static void put_decimal(struct buf *out, const char *scientific)
 {
     char digits[32];

@@ -73,10 +73,8 @@ void block_gated_mlp(const struct model *m, struct program *p, const struct deco
 {
     const struct decoder_layer *w = &m->layer[layer];
     block_norm(m, p, w->mlp_norm, v->x, v->norm);
-    program_op(p, OP_LINEAR)->linear =
-        (struct op_linear){.x = v->norm,
-                           .n_part = 2,
-                           .part = {part(&w->gate, v->gate, false), part(&w->up, v->up, false)}};
+    program_op(p, OP_LINEAR)->linear = (struct op_linear){
+        .x = v->norm, .n_part = 2, .part = {part(&w->gate, v->gate, false), part(&w->up, v->up, false)}};
     program_op(p, OP_GATED_ACT)->gated_act =
         (struct op_gated_act){.act = GATE_SILU, .gate = v->gate, .up = v->up, .y = v->gate};
     program_op(p, OP_LINEAR)->linear =

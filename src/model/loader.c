@@ -1,7 +1,8 @@
 /* Loader: tensors of a checkpoint become weights of a device.
  *
- * Nothing is copied here: the device gets a view of the mapped tensor and a way to let its pages go later. The
- * first problem is the one that is reported; a loader never touches a tensor whose shape was not checked. */
+ * Nothing is copied here: the device gets a view of the mapped tensor and a way to let its pages go later.
+ * The first problem is the one that is reported; a loader never touches a tensor whose shape was not checked.
+ */
 #include "model/model_int.h"
 #include <math.h>
 #include <stdarg.h>
@@ -16,7 +17,8 @@ static void release_tensor(void *arg)
     ckpt_release_pages(w->ckpt, w->tensor);
 }
 
-static struct weight *add_weight(struct loader *l, const struct weight_desc *desc, const struct ckpt_tensor *tensor)
+static struct weight *add_weight(struct loader *l, const struct weight_desc *desc,
+                                 const struct ckpt_tensor *tensor)
 {
     struct model *m = l->m;
     BUG_ON(m->n_loaded == m->cap_loaded);
@@ -34,8 +36,8 @@ static struct weight *add_weight(struct loader *l, const struct weight_desc *des
     return slot->weight;
 }
 
-static struct weight *load_tensor(struct loader *l, const char *name, unsigned roles, uint32_t n_dim, uint64_t n_row,
-                                  uint64_t n_col)
+static struct weight *load_tensor(struct loader *l, const char *name, unsigned roles, uint32_t n_dim,
+                                  uint64_t n_row, uint64_t n_col)
 {
     if (l->status != ST_OK)
         return NULL;
@@ -53,15 +55,15 @@ static struct weight *load_tensor(struct loader *l, const char *name, unsigned r
     return add_weight(l, &d, t);
 }
 
-#define FORMAT_NAME(name, fmt)                                                                                \
-    char name[TENSOR_NAME_MAX];                                                                               \
-    va_list name##_args;                                                                                      \
-    va_start(name##_args, fmt);                                                                               \
-    vsnprintf(name, sizeof name, fmt, name##_args);                                                           \
+#define FORMAT_NAME(name, fmt)                                                                               \
+    char name[TENSOR_NAME_MAX];                                                                              \
+    va_list name##_args;                                                                                     \
+    va_start(name##_args, fmt);                                                                              \
+    vsnprintf(name, sizeof name, fmt, name##_args);                                                          \
     va_end(name##_args)
 
-struct weight *load_matrix(struct loader *l, uint32_t n_row, uint32_t n_col, unsigned roles, const char *name_fmt,
-                           ...)
+struct weight *load_matrix(struct loader *l, uint32_t n_row, uint32_t n_col, unsigned roles,
+                           const char *name_fmt, ...)
 {
     FORMAT_NAME(name, name_fmt);
     return load_tensor(l, name, roles, 2, n_row, n_col);
@@ -73,8 +75,8 @@ struct weight *load_vector(struct loader *l, uint32_t n, const char *name_fmt, .
     return load_tensor(l, name, WEIGHT_VECTOR, 1, 1, n);
 }
 
-struct linear_weights load_linear(struct loader *l, uint32_t n_out, uint32_t n_in, bool bias, const char *prefix_fmt,
-                                  ...)
+struct linear_weights load_linear(struct loader *l, uint32_t n_out, uint32_t n_in, bool bias,
+                                  const char *prefix_fmt, ...)
 {
     FORMAT_NAME(prefix, prefix_fmt);
     struct linear_weights w = {0};
@@ -93,8 +95,8 @@ struct weight *load_computed(struct loader *l, const float *x, uint32_t n, const
     return add_weight(l, &d, NULL);
 }
 
-/* Llama 3.1's rule: long wavelengths are divided by `factor`, short ones kept, those between blended linearly in
- * original_max_position / wavelength. */
+/* Llama 3.1's rule: long wavelengths are divided by `factor`, short ones kept, those between blended linearly
+ * in original_max_position / wavelength. */
 static float llama3_scaled(const struct rope_config *rope, float freq)
 {
     float wavelength = 2 * (float)M_PI / freq;

@@ -1,7 +1,7 @@
 /* A model: an architecture's weights on a device, its KV store, and one step of it.
  *
- * The architecture emits a program for the batch's shape, composition fits it to the device, the device runs it.
- * This file never looks at a weight's name nor at a number of the batch. */
+ * The architecture emits a program for the batch's shape, composition fits it to the device, the device runs
+ * it. This file never looks at a weight's name nor at a number of the batch. */
 #include "model/model_int.h"
 #include <stdlib.h>
 
@@ -89,8 +89,10 @@ enum status model_settle(struct model *m, const atomic_bool *cancel,
 
 static struct kv_desc kv_shape(const struct model *m, uint32_t n_page)
 {
-    return (struct kv_desc){
-        .n_layer = m->cfg->n_layer, .n_kv_head = m->cfg->n_kv_head, .d_head = m->cfg->d_head, .n_page = n_page};
+    return (struct kv_desc){.n_layer = m->cfg->n_layer,
+                            .n_kv_head = m->cfg->n_kv_head,
+                            .d_head = m->cfg->d_head,
+                            .n_page = n_page};
 }
 
 uint64_t model_kv_page_bytes(const struct model *m)
@@ -114,7 +116,8 @@ static enum status build_program(struct model *m, uint32_t n_tok, uint32_t n_out
     return program_compose(&p, &m->be->caps, out, e);
 }
 
-enum status model_reserve(struct model *m, uint32_t n_page, uint32_t max_rows, uint32_t max_out, struct err *e)
+enum status model_reserve(struct model *m, uint32_t n_page, uint32_t max_rows, uint32_t max_out,
+                          struct err *e)
 {
     struct kv_desc d = kv_shape(m, n_page);
     BUG_ON(m->kv);

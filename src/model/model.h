@@ -13,9 +13,11 @@ struct model;
 /* Supported model_type values, comma-separated. */
 const char *model_type_names(void);
 
-/* Checks every tensor's presence and shape: the error names file and tensor. Reads no weights yet (a device maps or
- * copies them later, see model_settle), so it is quick. Borrows `ck` and `be`, which must outlive the model. */
-MUST_CHECK enum status model_load(const struct ckpt *ck, struct backend *be, struct model **out, struct err *e);
+/* Checks every tensor's presence and shape: the error names file and tensor. Reads no weights yet (a device
+ * maps or copies them later, see model_settle), so it is quick. Borrows `ck` and `be`, which must outlive the
+ * model. */
+MUST_CHECK enum status model_load(const struct ckpt *ck, struct backend *be, struct model **out,
+                                  struct err *e);
 void model_free(struct model *m);
 
 const struct model_config *model_config(const struct model *m);
@@ -29,13 +31,14 @@ MUST_CHECK enum status model_settle(struct model *m, const atomic_bool *cancel,
 
 /* Device bytes of one KV page over all layers. */
 uint64_t model_kv_page_bytes(const struct model *m);
-/* Once, before the first step: n_page pages and working memory for steps of up to max_rows tokens and max_out rows
- * of logits. */
+/* Once, before the first step: n_page pages and working memory for steps of up to max_rows tokens and max_out
+ * rows of logits. */
 MUST_CHECK enum status model_reserve(struct model *m, uint32_t n_page, uint32_t max_rows, uint32_t max_out,
                                      struct err *e);
 
-/* Computes the batch: writes its keys and values, and gives logits [n_out, n_vocab], valid until the next step.
- * Allocates nothing after model_reserve(). */
-MUST_CHECK enum status model_step(struct model *m, const struct batch *in, const float **logits, struct err *e);
+/* Computes the batch: writes its keys and values, and gives logits [n_out, n_vocab], valid until the next
+ * step. Allocates nothing after model_reserve(). */
+MUST_CHECK enum status model_step(struct model *m, const struct batch *in, const float **logits,
+                                  struct err *e);
 
 #endif

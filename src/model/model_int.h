@@ -1,7 +1,7 @@
 /* Inside the model module: what an architecture file fills and reads.
  *
- * An architecture is one row in registry.c and one file in arch/: it checks the configuration, names its tensors
- * with their shapes, and emits its forward pass in operations. */
+ * An architecture is one row in registry.c and one file in arch/: it checks the configuration, names its
+ * tensors with their shapes, and emits its forward pass in operations. */
 #ifndef MODEL_MODEL_INT_H
 #define MODEL_MODEL_INT_H
 
@@ -62,12 +62,12 @@ struct loader {
     enum status status;
 };
 
-struct weight *load_matrix(struct loader *l, uint32_t n_row, uint32_t n_col, unsigned roles, const char *name_fmt,
-                           ...) PRINTF_LIKE(5, 6);
+struct weight *load_matrix(struct loader *l, uint32_t n_row, uint32_t n_col, unsigned roles,
+                           const char *name_fmt, ...) PRINTF_LIKE(5, 6);
 struct weight *load_vector(struct loader *l, uint32_t n, const char *name_fmt, ...) PRINTF_LIKE(3, 4);
 /* `prefix`.weight and, when asked for, `prefix`.bias. */
-struct linear_weights load_linear(struct loader *l, uint32_t n_out, uint32_t n_in, bool bias, const char *prefix_fmt,
-                                  ...) PRINTF_LIKE(5, 6);
+struct linear_weights load_linear(struct loader *l, uint32_t n_out, uint32_t n_in, bool bias,
+                                  const char *prefix_fmt, ...) PRINTF_LIKE(5, 6);
 /* A vector that was computed, not stored. */
 struct weight *load_computed(struct loader *l, const float *x, uint32_t n, const char *name);
 /* inv_freq [d_rope / 2] of the configuration's rope, as transformers computes it. */
@@ -77,8 +77,8 @@ struct weight *load_inv_freq(struct loader *l, const struct rope_config *rope, u
 
 /* Values that every layer reuses. */
 struct decoder_values {
-    uint32_t x;     /* residual stream [n_tok, d_model] */
-    uint32_t norm;  /* normed input of a block [n_tok, d_model] */
+    uint32_t x;    /* residual stream [n_tok, d_model] */
+    uint32_t norm; /* normed input of a block [n_tok, d_model] */
     uint32_t q, k, v, attn, rope;
     uint32_t gate, up;
 };
@@ -87,9 +87,11 @@ struct decoder_values block_values(const struct model *m, struct program *p);
 void block_embed(const struct model *m, struct program *p, const struct decoder_values *v);
 void block_norm(const struct model *m, struct program *p, const struct weight *scale, uint32_t x, uint32_t y);
 /* x += o(attention(rope(q(norm x)), rope(k(norm x)), v(norm x))) */
-void block_attention(const struct model *m, struct program *p, const struct decoder_values *v, uint32_t layer);
+void block_attention(const struct model *m, struct program *p, const struct decoder_values *v,
+                     uint32_t layer);
 /* x += down(silu(gate(norm x)) * up(norm x)) */
-void block_gated_mlp(const struct model *m, struct program *p, const struct decoder_values *v, uint32_t layer);
+void block_gated_mlp(const struct model *m, struct program *p, const struct decoder_values *v,
+                     uint32_t layer);
 /* Logits of the wanted rows. */
 uint32_t block_head(const struct model *m, struct program *p, const struct decoder_values *v);
 

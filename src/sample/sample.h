@@ -1,6 +1,8 @@
-/* From a row of logits to a token: TGI's order and meaning of the parameters (temperature, top_k, top_p, choose).
+/* From a row of logits to a token: TGI's order and meaning of the parameters (temperature, top_k, top_p,
+ * choose).
  *
- * Randomness is counter-based: the token is a function of (logits, params, seed, choice, position) and nothing else. */
+ * Randomness is counter-based: the token is a function of (logits, params, seed, choice, position) and
+ * nothing else. */
 #ifndef SAMPLE_SAMPLE_H
 #define SAMPLE_SAMPLE_H
 
@@ -32,8 +34,8 @@ struct sampled {
     float logprob; /* log-softmax of the logits after temperature, top_k, top_p */
 };
 
-/* `logits` [n_vocab] is read only. `position`: of the new token in its sequence. ST_NUMERIC when the row holds a NaN
- * or no finite value. */
+/* `logits` [n_vocab] is read only. `position`: of the new token in its sequence. ST_NUMERIC when the row
+ * holds a NaN or no finite value. */
 MUST_CHECK enum status sampler_pick(struct sampler *s, const float *logits, const struct sample_params *p,
                                     uint32_t choice, uint32_t position, struct sampled *out);
 /* log-softmax of one entry of the unprocessed row, in double precision sums. */

@@ -1,9 +1,9 @@
 /* The sampler: one row of logits to one token.
  *
- * Only candidates that survive top_k and top_p are ever sorted. Sums are double and run in a fixed order, so that the
- * same row gives the same token and logprob whatever else is running. */
-#include "sample/sample.h"
+ * Only candidates that survive top_k and top_p are ever sorted. Sums are double and run in a fixed order, so
+ * that the same row gives the same token and logprob whatever else is running. */
 #include "base/rng.h"
+#include "sample/sample.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,7 +89,8 @@ static int candidate_compare(const void *a, const void *b)
     return (x->id > y->id) - (x->id < y->id);
 }
 
-/* Moves the k candidates of the largest logits to the front (in no order) and returns the k-th largest logit. */
+/* Moves the k candidates of the largest logits to the front (in no order) and returns the k-th largest logit.
+ */
 static float select_largest(struct candidate *c, uint32_t n, uint32_t k)
 {
     uint32_t low = 0, high = n - 1, want = k - 1;
@@ -140,7 +141,8 @@ static double fill_mass(struct sampler *s, uint32_t n)
     return sum;
 }
 
-/* Ascending cumulative mass up to and with a token must exceed 1 - top_p for it to stay; the best one always stays. */
+/* Ascending cumulative mass up to and with a token must exceed 1 - top_p for it to stay; the best one always
+ * stays. */
 static uint32_t keep_top_p(struct sampler *s, uint32_t n, double top_p)
 {
     qsort(s->candidate, n, sizeof *s->candidate, candidate_compare);
@@ -166,8 +168,8 @@ static uint32_t choose(const struct sampler *s, uint32_t n, double sum, double u
     return n - 1;
 }
 
-static void pick_random(struct sampler *s, const float *logits, const struct sample_params *p, uint32_t choice,
-                        uint32_t position, float max, struct sampled *out)
+static void pick_random(struct sampler *s, const float *logits, const struct sample_params *p,
+                        uint32_t choice, uint32_t position, float max, struct sampled *out)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < s->n_vocab; i++)
@@ -183,8 +185,8 @@ static void pick_random(struct sampler *s, const float *logits, const struct sam
     out->logprob = (float)((double)s->candidate[i].logit - log(sum));
 }
 
-enum status sampler_pick(struct sampler *s, const float *logits, const struct sample_params *p, uint32_t choice,
-                         uint32_t position, struct sampled *out)
+enum status sampler_pick(struct sampler *s, const float *logits, const struct sample_params *p,
+                         uint32_t choice, uint32_t position, struct sampled *out)
 {
     uint32_t best;
     enum status st = row_max(logits, s->n_vocab, &best);

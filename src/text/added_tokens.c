@@ -1,7 +1,7 @@
 /* Added tokens: cut out of the text before anything else, longest match first, by a byte trie.
  *
- * Tokens with `normalized` false are looked for in the text as given, the others in the normalized text (their own
- * contents normalized too). */
+ * Tokens with `normalized` false are looked for in the text as given, the others in the normalized text
+ * (their own contents normalized too). */
 #include "text/text_int.h"
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,8 @@ static enum status read_token(const struct json_val *v, struct added_token *out,
         return err_set(e, ST_INVALID, "tokenizer.json: an added token has no valid `id`");
     if (!json_str(json_get(v, STR("content")), &out->content) || out->content.n == 0 ||
         out->content.n > CONTENT_MAX_BYTES)
-        return err_set(e, ST_INVALID, "tokenizer.json: added token %llu has no valid `content`", (unsigned long long)id);
+        return err_set(e, ST_INVALID, "tokenizer.json: added token %llu has no valid `content`",
+                       (unsigned long long)id);
     out->id = (int32_t)id;
     json_bool(json_get(v, STR("single_word")), &out->single_word);
     json_bool(json_get(v, STR("lstrip")), &out->lstrip);
@@ -137,7 +138,8 @@ void added_tokens_fini(struct added_tokens *a)
 static bool is_white(uint32_t cp)
 {
     return (cp >= 9 && cp <= 13) || cp == 0x20 || cp == 0x85 || cp == 0xa0 || cp == 0x1680 ||
-           (cp >= 0x2000 && cp <= 0x200a) || cp == 0x2028 || cp == 0x2029 || cp == 0x202f || cp == 0x205f || cp == 0x3000;
+           (cp >= 0x2000 && cp <= 0x200a) || cp == 0x2028 || cp == 0x2029 || cp == 0x202f || cp == 0x205f ||
+           cp == 0x3000;
 }
 
 /* Start of the character that ends at `end`. */
@@ -185,8 +187,8 @@ static size_t strip_right(struct str text, size_t at)
     return at;
 }
 
-struct added_match added_tokens_next(const struct added_tokens *a, const struct trie *trie, struct str text, size_t from,
-                                     size_t *at)
+struct added_match added_tokens_next(const struct added_tokens *a, const struct trie *trie, struct str text,
+                                     size_t from, size_t *at)
 {
     size_t length = 0;
     for (; *at < text.n; ++*at) {

@@ -1,7 +1,7 @@
 /* Byte-pair encoding: a piece's characters are joined pair by pair, lowest rank first, leftmost first.
  *
- * The pairs that could be joined wait in a heap, so that a piece of n characters costs n log n. Which pair becomes
- * which token is one hash table from a pair of ids to rank and result. */
+ * The pairs that could be joined wait in a heap, so that a piece of n characters costs n log n. Which pair
+ * becomes which token is one hash table from a pair of ids to rank and result. */
 #include "text/text_int.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +46,8 @@ static enum status read_vocab(const struct json_val *v, struct bpe *out, struct 
         return err_set(e, ST_INVALID, "tokenizer.json: model has no `vocab`");
     while ((item = json_next(&it, &key))) {
         if (!json_u64(item, &id) || id > INT32_MAX)
-            return err_set(e, ST_INVALID, "tokenizer.json: vocab entry `" STR_FMT "` has no valid id", STR_ARG(key));
+            return err_set(e, ST_INVALID, "tokenizer.json: vocab entry `" STR_FMT "` has no valid id",
+                           STR_ARG(key));
         if (map_put(&out->vocab, key, id) != ST_OK)
             return err_set(e, ST_NO_MEMORY, "no memory for the vocabulary");
     }
@@ -80,11 +81,13 @@ static enum status add_merge(struct bpe *out, const struct json_val *v, uint32_t
     buf_put_str(joined, b);
     if (joined->failed || !map_get(&out->vocab, a, &left) || !map_get(&out->vocab, b, &right) ||
         !map_get(&out->vocab, buf_str(joined), &id))
-        return err_set(e, ST_INVALID, "tokenizer.json: merge %u (`" STR_FMT "` `" STR_FMT "`) is out of the vocabulary",
+        return err_set(e, ST_INVALID,
+                       "tokenizer.json: merge %u (`" STR_FMT "` `" STR_FMT "`) is out of the vocabulary",
                        rank, STR_ARG(a), STR_ARG(b));
     uint64_t pair = pair_of((int32_t)left, (int32_t)right);
     struct pair_slot *slot = merge_slot(out, pair);
-    *slot = (struct pair_slot){pair, rank, (uint32_t)id}; /* of equal pairs the last one counts, as in the library */
+    *slot = (struct pair_slot){pair, rank,
+                               (uint32_t)id}; /* of equal pairs the last one counts, as in the library */
     return ST_OK;
 }
 
@@ -113,7 +116,8 @@ static enum status refuse_affix(const struct json_val *model, const char *name, 
 {
     struct str affix;
     if (json_str(json_get(model, str_from(name)), &affix) && affix.n)
-        return err_set(e, ST_UNSUPPORTED, "tokenizer.json: model option `%s` is not supported by this version", name);
+        return err_set(e, ST_UNSUPPORTED,
+                       "tokenizer.json: model option `%s` is not supported by this version", name);
     return ST_OK;
 }
 
@@ -123,14 +127,16 @@ static enum status read_options(const struct json_val *model, struct bpe *out, s
     double dropout;
     uint64_t id;
     if (json_f64(json_get(model, STR("dropout")), &dropout) && dropout > 0)
-        return err_set(e, ST_UNSUPPORTED, "tokenizer.json: BPE dropout makes tokens random and is not supported");
+        return err_set(e, ST_UNSUPPORTED,
+                       "tokenizer.json: BPE dropout makes tokens random and is not supported");
     json_bool(json_get(model, STR("fuse_unk")), &out->fuse_unk);
     json_bool(json_get(model, STR("byte_fallback")), &out->byte_fallback);
     json_bool(json_get(model, STR("ignore_merges")), &out->ignore_merges);
     out->unk = -1;
     if (json_str(json_get(model, STR("unk_token")), &unk)) {
         if (!map_get(&out->vocab, unk, &id))
-            return err_set(e, ST_INVALID, "tokenizer.json: unk_token `" STR_FMT "` is out of the vocabulary", STR_ARG(unk));
+            return err_set(e, ST_INVALID, "tokenizer.json: unk_token `" STR_FMT "` is out of the vocabulary",
+                           STR_ARG(unk));
         out->unk = (int32_t)id;
     }
     for (unsigned byte = 0; byte < 256; byte++) {
@@ -275,7 +281,8 @@ static void push_symbol(struct word *w, int32_t id, uint32_t begin, uint32_t end
     w->n++;
 }
 
-/* A character that is no token: its bytes when all are tokens, else the unknown token, fused when asked for. */
+/* A character that is no token: its bytes when all are tokens, else the unknown token, fused when asked for.
+ */
 static void push_unknown(struct word *w, struct str text, uint32_t begin, uint32_t end, bool *unknown_before)
 {
     const struct bpe *b = w->b;

@@ -1,4 +1,5 @@
-/* GPT-2's byte alphabet: printable Latin-1 characters stand for themselves, the other 68 bytes for U+0100 onwards. */
+/* GPT-2's byte alphabet: printable Latin-1 characters stand for themselves, the other 68 bytes for U+0100
+ * onwards. */
 #include "text/text_int.h"
 
 static bool stands_for_itself(unsigned byte)

@@ -54,7 +54,8 @@ static struct decode_list successor(const struct decode_list *l)
     return (struct decode_list){.arena = l->arena, .failed = l->failed};
 }
 
-/* Invalid sequences become one U+FFFD for each maximal part of a sequence, as Rust's lossy conversion does. */
+/* Invalid sequences become one U+FFFD for each maximal part of a sequence, as Rust's lossy conversion does.
+ */
 static void put_lossy(struct buf *out, struct str text)
 {
     uint32_t cp;
@@ -175,13 +176,6 @@ static void decode_fuse(const struct step *step, struct decode_list *l)
     *l = out;
 }
 
-static enum status read_replace(const struct json_val *v, struct step *out, struct err *e)
-{
-    if (!json_str(json_get(v, STR("content")), &out->text))
-        return err_set(e, ST_INVALID, "`content` is not a string");
-    return pattern_read(json_get(v, STR("pattern")), &out->pattern, e);
-}
-
 static void decode_replace(const struct step *step, struct decode_list *l)
 {
     struct decode_list out = successor(l);
@@ -274,7 +268,7 @@ static const struct step_kind kinds[] = {
     {.type = "ByteLevel", .decode = decode_byte_level},
     {.type = "ByteFallback", .decode = decode_byte_fallback},
     {.type = "Fuse", .decode = decode_fuse},
-    {.type = "Replace", .read = read_replace, .decode = decode_replace},
+    {.type = "Replace", .read = step_read_replace, .decode = decode_replace},
     {.type = "Strip", .read = read_strip, .decode = decode_strip},
     {.type = "Metaspace", .read = read_metaspace, .decode = decode_metaspace},
 };

@@ -6,13 +6,6 @@
 
 /* ---- Replace ---- */
 
-static enum status read_replace(const struct json_val *v, struct step *out, struct err *e)
-{
-    if (!json_str(json_get(v, STR("content")), &out->text))
-        return err_set(e, ST_INVALID, "`content` is not a string");
-    return pattern_read(json_get(v, STR("pattern")), &out->pattern, e);
-}
-
 /* What replaces a match comes from the match's last character. */
 static void run_replace(const struct step *step, struct section *x, struct scratch *s)
 {
@@ -34,8 +27,9 @@ static void run_replace(const struct step *step, struct section *x, struct scrat
 
 static enum status read_prepend(const struct json_val *v, struct step *out, struct err *e)
 {
-    return json_str(json_get(v, STR("prepend")), &out->text) ? ST_OK
-                                                             : err_set(e, ST_INVALID, "`prepend` is not a string");
+    return json_str(json_get(v, STR("prepend")), &out->text)
+               ? ST_OK
+               : err_set(e, ST_INVALID, "`prepend` is not a string");
 }
 
 /* What stands in front comes from the first character. */
@@ -71,17 +65,18 @@ static enum status read_form(const struct json_val *v, struct step *out, struct 
     return ST_OK;
 }
 
-/* Characters that may join with what stands before them: marks, and the Jamo and vowel signs of class 0 that compose. */
+/* Characters that may join with what stands before them: marks, and the Jamo and vowel signs of class 0 that
+ * compose. */
 static bool may_join(uint32_t cp)
 {
     const utf8proc_property_t *p = utf8proc_get_property((utf8proc_int32_t)cp);
-    return p->combining_class != 0 || p->category == UTF8PROC_CATEGORY_MC || p->category == UTF8PROC_CATEGORY_MN ||
-           (cp >= 0x1160 && cp <= 0x11ff);
+    return p->combining_class != 0 || p->category == UTF8PROC_CATEGORY_MC ||
+           p->category == UTF8PROC_CATEGORY_MN || (cp >= 0x1160 && cp <= 0x11ff);
 }
 
-/* Normalizes one starter and what joins it. Characters come from the one at the same place; when there are fewer, the
- * first (a composition) comes from the first and the others are counted from the end; when there are more, the extra
- * ones come from the last. */
+/* Normalizes one starter and what joins it. Characters come from the one at the same place; when there are
+ * fewer, the first (a composition) comes from the first and the others are counted from the end; when there
+ * are more, the extra ones come from the last. */
 static void put_cluster(const struct aligned *in, size_t at, size_t n, unsigned options, struct aligned *out,
                         struct scratch *s)
 {
@@ -97,7 +92,10 @@ static void put_cluster(const struct aligned *in, size_t at, size_t n, unsigned 
     for (size_t i = 0; i < after.n && s->status == ST_OK; index++) {
         uint32_t cp;
         unsigned k = utf8_decode(after, i, &cp);
-        size_t want = index == 0 ? 0 : n_out <= n_in ? n_in - (n_out - index) : index < n_in ? index : n_in - 1;
+        size_t want = index == 0      ? 0
+                      : n_out <= n_in ? n_in - (n_out - index)
+                      : index < n_in  ? index
+                                      : n_in - 1;
         for (size_t seen = utf8_count((struct str){before.p, from}); seen < want; seen++)
             from += utf8_decode(before, from, &cp);
         aligned_put(out, s, after.p + i, k, in->begin[at + from], in->end[at + from]);
@@ -130,7 +128,7 @@ static void run_form(const struct step *step, struct section *x, struct scratch 
 }
 
 static const struct step_kind kinds[] = {
-    {.type = "Replace", .read = read_replace, .run = run_replace},
+    {.type = "Replace", .read = step_read_replace, .run = run_replace},
     {.type = "Prepend", .read = read_prepend, .run = run_prepend},
     {.type = "NFC", .read = read_form, .run = run_form},
     {.type = "NFD", .read = read_form, .run = run_form},

@@ -1,8 +1,8 @@
 /* Patterns: literals and regular expressions as the tokenizers library's Oniguruma reads them, run by PCRE2.
  *
- * A small translation goes first: \s means Unicode's White_Space exactly (PCRE2 counts U+180E too), \h is a hexadecimal
- * digit. What PCRE2 10.42 cannot express (nested classes, &&) is refused. Limits on every match: a hostile pattern ends
- * with an error, not with a hang. */
+ * A small translation goes first: \s means Unicode's White_Space exactly (PCRE2 counts U+180E too), \h is a
+ * hexadecimal digit. What PCRE2 10.42 cannot express (nested classes, &&) is refused. Limits on every match:
+ * a hostile pattern ends with an error, not with a hang. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "text/text_int.h"
 #include <pcre2.h>
@@ -13,8 +13,9 @@
 #define MATCH_LIMIT       10000000u
 #define HEAP_LIMIT_KIB    65536u
 
-#define WHITE_SPACE                                                                                            \
-    "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+#define WHITE_SPACE                                                                                          \
+    "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{" \
+    "3000}"
 
 struct pattern {
     struct str literal;
@@ -78,8 +79,8 @@ enum status pattern_compile(struct str regex, struct pattern **out, struct err *
     buf_init(&text, PATTERN_MAX_BYTES);
     enum status st = translate(regex, &text, e);
     if (st == ST_OK) {
-        p->code = pcre2_compile((PCRE2_SPTR)text.p, text.n, PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &at,
-                                NULL);
+        p->code = pcre2_compile((PCRE2_SPTR)text.p, text.n, PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C,
+                                &code, &at, NULL);
         p->context = pcre2_match_context_create(NULL);
         if (!p->code) {
             PCRE2_UCHAR reason[128] = "";
@@ -138,7 +139,8 @@ void scratch_fini(struct scratch *s)
     arena_fini(&s->arena);
 }
 
-bool pattern_next(const struct pattern *p, struct scratch *s, struct str text, size_t from, size_t *begin, size_t *end)
+bool pattern_next(const struct pattern *p, struct scratch *s, struct str text, size_t from, size_t *begin,
+                  size_t *end)
 {
     if (!p->code) {
         *begin = str_find(text, p->literal, from);
@@ -158,7 +160,8 @@ bool pattern_next(const struct pattern *p, struct scratch *s, struct str text, s
             return false;
         if (n < 0) {
             if (s->status == ST_OK)
-                s->status = err_set(s->e, ST_LIMIT, "the tokenizer's pattern gave up on this text (code %d)", n);
+                s->status =
+                    err_set(s->e, ST_LIMIT, "the tokenizer's pattern gave up on this text (code %d)", n);
             return false;
         }
         const PCRE2_SIZE *match = pcre2_get_ovector_pointer(data);

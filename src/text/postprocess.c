@@ -1,4 +1,5 @@
-/* Post-processing: what stands in front of and behind a text's tokens (bos, eos, ...), and trimmed offsets. */
+/* Post-processing: what stands in front of and behind a text's tokens (bos, eos, ...), and trimmed offsets.
+ */
 #include "text/text_int.h"
 
 static enum status frame_add(struct frame *f, bool behind, const struct json_val *ids, struct err *e)
@@ -32,7 +33,8 @@ static enum status read_template(const struct json_val *v, struct frame *out, st
             return err_set(e, ST_INVALID, "tokenizer.json: the template has a piece of an unknown kind");
         const struct json_val *ids = json_get(json_get(special, name), STR("ids"));
         if (!ids)
-            return err_set(e, ST_INVALID, "tokenizer.json: the template names `" STR_FMT "`, which is not defined",
+            return err_set(e, ST_INVALID,
+                           "tokenizer.json: the template names `" STR_FMT "`, which is not defined",
                            STR_ARG(name));
         enum status st = frame_add(out, behind, ids, e);
         if (st != ST_OK)
@@ -53,7 +55,8 @@ static enum status read_one(const struct json_val *v, struct frame *out, struct 
         json_bool(json_get(v, STR("add_prefix_space")), &out->add_prefix_space);
         return ST_OK;
     }
-    return err_set(e, ST_UNSUPPORTED, "tokenizer.json: post-processor `" STR_FMT "` is not supported by this version",
+    return err_set(e, ST_UNSUPPORTED,
+                   "tokenizer.json: post-processor `" STR_FMT "` is not supported by this version",
                    STR_ARG(type));
 }
 

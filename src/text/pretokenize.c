@@ -11,7 +11,8 @@ enum behaviour { REMOVED, ISOLATED, MERGED_WITH_PREVIOUS, MERGED_WITH_NEXT, CONT
 
 static enum status read_behaviour(const struct json_val *v, struct step *out, struct err *e)
 {
-    static const char *const names[] = {"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
+    static const char *const names[] = {"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext",
+                                        "Contiguous"};
     struct str name = {0};
     json_str(json_get(v, STR("behavior")), &name);
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
@@ -22,8 +23,8 @@ static enum status read_behaviour(const struct json_val *v, struct step *out, st
     return err_set(e, ST_UNSUPPORTED, "behavior `" STR_FMT "` is not known", STR_ARG(name));
 }
 
-/* Turns a run of alternating matches and gaps into pieces. One stretch is kept back, because a behaviour may join it
- * with the next. */
+/* Turns a run of alternating matches and gaps into pieces. One stretch is kept back, because a behaviour may
+ * join it with the next. */
 struct splitter {
     struct section *out;
     struct scratch *s;

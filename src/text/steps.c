@@ -20,8 +20,8 @@ static enum status step_read(const struct json_val *v, const char *stage, const 
             err_prefix(e, "tokenizer.json: %s %s", stage, kinds[i].type);
         return st;
     }
-    return err_set(e, ST_UNSUPPORTED, "tokenizer.json: %s `" STR_FMT "` is not supported by this version", stage,
-                   STR_ARG(type));
+    return err_set(e, ST_UNSUPPORTED, "tokenizer.json: %s `" STR_FMT "` is not supported by this version",
+                   stage, STR_ARG(type));
 }
 
 enum status steps_read(const struct json_val *v, const char *stage, const char *list_key,
@@ -40,6 +40,13 @@ enum status steps_read(const struct json_val *v, const char *stage, const char *
             return st;
     }
     return ST_OK;
+}
+
+enum status step_read_replace(const struct json_val *v, struct step *out, struct err *e)
+{
+    if (!json_str(json_get(v, STR("content")), &out->text))
+        return err_set(e, ST_INVALID, "`content` is not a string");
+    return pattern_read(json_get(v, STR("pattern")), &out->pattern, e);
 }
 
 void steps_fini(struct steps *s)

@@ -1,5 +1,6 @@
-/* Streaming text by two windows: what decodes from prefix_offset up to read_offset is known, what decodes beyond it is
- * new once it ends in a whole character. The windows hold a few tokens, so that a token costs the same at any length. */
+/* Streaming text by two windows: what decodes from prefix_offset up to read_offset is known, what decodes
+ * beyond it is new once it ends in a whole character. The windows hold a few tokens, so that a token costs
+ * the same at any length. */
 #include "text/stream.h"
 #include <stdlib.h>
 #include <string.h>
@@ -78,8 +79,8 @@ enum status stream_push(struct stream *s, int32_t id, struct str *delta, bool *s
         return st;
     buf_clear(&s->before);
     buf_clear(&s->after);
-    tokenizer_decode(s->tokenizer, s->ids + s->prefix_offset, s->read_offset - s->prefix_offset, s->skip_special,
-                     &s->before);
+    tokenizer_decode(s->tokenizer, s->ids + s->prefix_offset, s->read_offset - s->prefix_offset,
+                     s->skip_special, &s->before);
     tokenizer_decode(s->tokenizer, s->ids + s->prefix_offset, s->n_ids - s->prefix_offset, s->skip_special,
                      &s->after);
     if (s->before.failed || s->after.failed)
@@ -101,8 +102,8 @@ enum status stream_push(struct stream *s, int32_t id, struct str *delta, bool *s
     return ST_OK;
 }
 
-/* Decoded behind the prompt's last token, as TGI does: a tokenizer that strips the first space of a text then leaves
- * the answer's own. */
+/* Decoded behind the prompt's last token, as TGI does: a tokenizer that strips the first space of a text then
+ * leaves the answer's own. */
 enum status stream_generated_text(struct stream *s, struct buf *out)
 {
     size_t from = s->n_prompt ? s->n_prompt - 1 : 0;

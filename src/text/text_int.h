@@ -1,15 +1,15 @@
 /* Inside the text module: the stages of encoding and decoding and what passes between them.
  *
  * Encoding: added tokens cut the text into sections; a section is normalized, then cut into pieces by the
- * pre-tokenizers; the model turns each piece into tokens; post-processing frames the whole. Every stage keeps, for each
- * byte, where it came from. */
+ * pre-tokenizers; the model turns each piece into tokens; post-processing frames the whole. Every stage
+ * keeps, for each byte, where it came from. */
 #ifndef TEXT_TEXT_INT_H
 #define TEXT_TEXT_INT_H
 
 #include "base/arena.h"
 #include "base/map.h"
-#include "json/json.h"
 #include "text/tokenizer.h"
+#include "json/json.h"
 
 /* Text whose bytes remember their origin: byte i came from original bytes begin[i] .. end[i] - 1. */
 struct aligned {
@@ -33,7 +33,7 @@ struct section {
 /* One encode call's memory and first failure. */
 struct scratch {
     struct arena arena;
-    void *match_data; /* of the patterns */
+    void *match_data;               /* of the patterns */
     void *word_symbols, *word_heap; /* of the BPE */
     uint32_t word_cap;
     struct err *e;
@@ -61,7 +61,8 @@ MUST_CHECK enum status pattern_read(const struct json_val *v, struct pattern **o
 MUST_CHECK enum status pattern_compile(struct str regex, struct pattern **out, struct err *e);
 void pattern_free(struct pattern *p);
 /* The next non-empty match at or after `from`: false when there is none (or after a failure in s->status). */
-bool pattern_next(const struct pattern *p, struct scratch *s, struct str text, size_t from, size_t *begin, size_t *end);
+bool pattern_next(const struct pattern *p, struct scratch *s, struct str text, size_t from, size_t *begin,
+                  size_t *end);
 
 /* ---- stages: a list of steps each, rows of a table by JSON type name ---- */
 
@@ -84,13 +85,17 @@ struct decode_list;
 struct step_kind {
     const char *type;
     enum status (*read)(const struct json_val *v, struct step *out, struct err *e);
-    void (*run)(const struct step *step, struct section *x, struct scratch *s); /* normalizers, pre-tokenizers */
-    void (*decode)(const struct step *step, struct decode_list *list);            /* decoders */
+    void (*run)(const struct step *step, struct section *x,
+                struct scratch *s);                                    /* normalizers, pre-tokenizers */
+    void (*decode)(const struct step *step, struct decode_list *list); /* decoders */
 };
 
 /* Reads a stage: null, one object, or a Sequence (whose list is called `list_key`). */
 MUST_CHECK enum status steps_read(const struct json_val *v, const char *stage, const char *list_key,
-                                  const struct step_kind *kinds, size_t n_kinds, struct steps *out, struct err *e);
+                                  const struct step_kind *kinds, size_t n_kinds, struct steps *out,
+                                  struct err *e);
+/* Replace's pattern and content, as normalizer and as decoder. */
+MUST_CHECK enum status step_read_replace(const struct json_val *v, struct step *out, struct err *e);
 void steps_fini(struct steps *s);
 void steps_run(const struct steps *steps, struct section *x, struct scratch *s);
 
@@ -113,8 +118,8 @@ struct decode_list {
 void decode_tokens(const struct steps *decoders, struct decode_list *list, struct buf *out);
 bool decode_list_add(struct decode_list *list, const char *p, size_t n);
 
-/* The bytes of a byte-level token's characters, at most token.n; a token with a character outside the alphabet stands for
- * itself. */
+/* The bytes of a byte-level token's characters, at most token.n; a token with a character outside the
+ * alphabet stands for itself. */
 size_t byte_level_bytes(struct str token, char *out);
 /* The byte that "<0xXX>" names, or -1. */
 int fallback_byte(struct str token);
@@ -153,7 +158,8 @@ struct added_tokens {
 
 MUST_CHECK enum status added_tokens_read(const struct json_val *v, struct added_tokens *out, struct err *e);
 /* After the normalizers are known: builds the tries. */
-MUST_CHECK enum status added_tokens_prepare(struct added_tokens *a, const struct steps *normalizers, struct err *e);
+MUST_CHECK enum status added_tokens_prepare(struct added_tokens *a, const struct steps *normalizers,
+                                            struct err *e);
 void added_tokens_fini(struct added_tokens *a);
 
 struct added_match {
@@ -161,8 +167,8 @@ struct added_match {
     const struct added_token *token; /* NULL: no more; begin..end is the rest of the text */
 };
 /* The next added token at or after *at, searching where it left off; *at moves behind it. */
-struct added_match added_tokens_next(const struct added_tokens *a, const struct trie *trie, struct str text, size_t from,
-                                     size_t *at);
+struct added_match added_tokens_next(const struct added_tokens *a, const struct trie *trie, struct str text,
+                                     size_t from, size_t *at);
 
 /* ---- model ---- */
 

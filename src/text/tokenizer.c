@@ -3,15 +3,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A call's arena may take this much for each byte of text: aligned copies (9 bytes a byte, doubling, a few stages),
- * symbols and heap of one long piece, tokens. */
+/* A call's arena may take this much for each byte of text: aligned copies (9 bytes a byte, doubling, a few
+ * stages), symbols and heap of one long piece, tokens. */
 #define ARENA_BYTES_PER_BYTE 512u
 #define ARENA_BYTES_BASE     (1u << 20)
 
 /* ---- encoding ---- */
 
 /* Normalizes, pre-tokenizes and encodes what lies between added tokens. */
-static void encode_section(const struct tokenizer *t, struct section *x, struct token_list *out, struct scratch *s)
+static void encode_section(const struct tokenizer *t, struct section *x, struct token_list *out,
+                           struct scratch *s)
 {
     if (x->text.n == 0)
         return;
@@ -165,7 +166,8 @@ void tokens_fini(struct tokens *tokens)
 
 /* ---- decoding ---- */
 
-void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool skip_special, struct buf *out)
+void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool skip_special,
+                      struct buf *out)
 {
     struct decode_list list = {.failed = false};
     arena_init(&list.arena, SIZE_MAX / 4);

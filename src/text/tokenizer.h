@@ -1,7 +1,8 @@
-/* Tokenizer: text <-> token ids, equal to what the Hugging Face `tokenizers` library does with the same tokenizer.json.
+/* Tokenizer: text <-> token ids, equal to what the Hugging Face `tokenizers` library does with the same
+ * tokenizer.json.
  *
- * A tokenizer is read once and then immutable: any number of threads may use it at once. Text is UTF-8; offsets are
- * bytes into the text as it was given. */
+ * A tokenizer is read once and then immutable: any number of threads may use it at once. Text is UTF-8;
+ * offsets are bytes into the text as it was given. */
 #ifndef TEXT_TOKENIZER_H
 #define TEXT_TOKENIZER_H
 
@@ -32,12 +33,13 @@ enum tokenizer_flag {
 };
 
 /* `text` must be valid UTF-8 (ST_INVALID). Linear or n log n in the text's length. */
-MUST_CHECK enum status tokenizer_encode(const struct tokenizer *t, struct str text, unsigned flags, struct tokens *out,
-                                        struct err *e);
+MUST_CHECK enum status tokenizer_encode(const struct tokenizer *t, struct str text, unsigned flags,
+                                        struct tokens *out, struct err *e);
 void tokens_fini(struct tokens *tokens);
 
 /* Appends the text of the ids; ids that no token has are left out. Invalid UTF-8 becomes U+FFFD. */
-void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool skip_special, struct buf *out);
+void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool skip_special,
+                      struct buf *out);
 
 const struct vocab *tokenizer_vocab(const struct tokenizer *t);
 bool tokenizer_is_special(const struct tokenizer *t, int32_t id);

@@ -1,4 +1,5 @@
-/* Loading a tokenizer: tokenizer.json, then what stands beside it. Every string stays in the parsed document. */
+/* Loading a tokenizer: tokenizer.json, then what stands beside it. Every string stays in the parsed document.
+ */
 #include "text/text_int.h"
 #include <limits.h>
 #include <stdio.h>
@@ -115,8 +116,8 @@ static enum status read_document(struct tokenizer *t, struct err *e)
     if (!model || !json_is(model, JSON_OBJECT))
         return err_set(e, ST_INVALID, "tokenizer.json has no `model`");
     if (!str_eq(type, STR("BPE")))
-        return err_set(e, ST_UNSUPPORTED, "tokenizer.json: model `" STR_FMT "` is not supported by this version",
-                       STR_ARG(type));
+        return err_set(e, ST_UNSUPPORTED,
+                       "tokenizer.json: model `" STR_FMT "` is not supported by this version", STR_ARG(type));
     enum status st = normalizers_read(json_get(root, STR("normalizer")), &t->normalizers, e);
     if (st == ST_OK)
         st = pre_tokenizers_read(json_get(root, STR("pre_tokenizer")), &t->pre_tokenizers, e);

@@ -1,5 +1,5 @@
-/* Any text through two small tokenizers of the two families: offsets stay inside, decoding what was encoded gives the text
- * back where the family promises it, streaming gives what decoding gives. */
+/* Any text through two small tokenizers of the two families: offsets stay inside, decoding what was encoded
+ * gives the text back where the family promises it, streaming gives what decoding gives. */
 #include "text/stream.h"
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +9,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const char byte_level[] =
     "{\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]},"
     "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":"
-    "\"(?i:'s|'t)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}| ?[^\\\\s\\\\p{L}\\\\p{N}]+|\\\\s+(?!\\\\S)|\\\\s+\"},"
-    "\"behavior\":\"Isolated\",\"invert\":false},{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}]},"
+    "\"(?i:'s|'t)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}| "
+    "?[^\\\\s\\\\p{L}\\\\p{N}]+|\\\\s+(?!\\\\S)|\\\\s+\"},"
+    "\"behavior\":\"Isolated\",\"invert\":false},{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_"
+    "regex\":false}]},"
     "\"decoder\":{\"type\":\"ByteLevel\"},\"added_tokens\":[]}";
 
 /* The document above with all 256 byte tokens and a few merges. */

@@ -6,7 +6,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct http_limits limits = {.max_header_bytes = 2000, .max_headers = 20, .max_body_bytes = 5000};
+    static const struct http_limits limits = {
+        .max_header_bytes = 2000, .max_headers = 20, .max_body_bytes = 5000};
     struct http_parse p;
     if (size == 0 || http_parse_init(&p, &limits) != ST_OK)
         return 0;

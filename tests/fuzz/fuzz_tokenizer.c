@@ -12,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buf out;
     if (tokenizer_from_json((struct str){(const char *)data, size}, &t, &e) != ST_OK)
         return 0;
-    if (tokenizer_encode(t, (struct str){text, sizeof text - 1}, TOKENIZER_ADD_SPECIAL, &tokens, &e) == ST_OK) {
+    if (tokenizer_encode(t, (struct str){text, sizeof text - 1}, TOKENIZER_ADD_SPECIAL, &tokens, &e) ==
+        ST_OK) {
         buf_init(&out, 1u << 24);
         tokenizer_decode(t, tokens.ids, tokens.n, true, &out);
         buf_fini(&out);

@@ -1,9 +1,9 @@
 /* The reference device: every operation in plain scalar C, the oracle for all others.
  *
- * One thread, sums in double precision, in the obvious order. It knows only the simplest form of each operation, so
- * that compose.c is exercised too. In bf16 compute it rounds what a linear multiplies (weights and activations)
- * and what the KV store holds to bf16, and nothing else. It must never be clever: when another device differs from
- * it by more than the arithmetic explains, the other device is wrong. */
+ * One thread, sums in double precision, in the obvious order. It knows only the simplest form of each
+ * operation, so that compose.c is exercised too. In bf16 compute it rounds what a linear multiplies (weights
+ * and activations) and what the KV store holds to bf16, and nothing else. It must never be clever: when
+ * another device differs from it by more than the arithmetic explains, the other device is wrong. */
 #include "backend/backend_int.h"
 #include "quant/convert.h"
 #include <math.h>
@@ -229,7 +229,8 @@ static double score_at(const struct run *run, const struct op_attention *o, cons
     return sum * o->scale;
 }
 
-static void attend_head(const struct run *run, const struct op_attention *o, uint32_t s, uint32_t row, uint32_t head)
+static void attend_head(const struct run *run, const struct op_attention *o, uint32_t s, uint32_t row,
+                        uint32_t head)
 {
     const struct kv *kv = run->p->kv;
     const float *q = row_of(run, o->q, row) + head * o->d_head;

@@ -1,5 +1,5 @@
-/* Mistral (7B v0.1 to v0.3, Nemo): Llama's tensors and forward with a sliding attention window, a head size of its
- * own and never a bias. The reference is MistralForCausalLM of transformers. */
+/* Mistral (7B v0.1 to v0.3, Nemo): Llama's tensors and forward with a sliding attention window, a head size
+ * of its own and never a bias. The reference is MistralForCausalLM of transformers. */
 #include "model/arch/llama_int.h"
 
 static enum status mistral_check(const struct model_config *cfg, struct model *m, struct err *e)

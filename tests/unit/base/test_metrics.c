@@ -32,10 +32,11 @@ static void test_text(void **state)
     buf_init(&out, 10000);
     metrics_render(m, &out);
     buf_put_char(&out, '\0');
-    assert_string_equal(out.p, "# HELP c_count How many\n# TYPE c_count counter\nc_count{kind=\"b\"} 3\n\n"
-                               "# TYPE g gauge\ng 0.1\n\n"
-                               "# HELP h Sizes\n# TYPE h histogram\nh_bucket{le=\"0.5\"} 0\nh_bucket{le=\"1\"} 1\n"
-                               "h_bucket{le=\"2\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 9.5\nh_count 3\n\n");
+    assert_string_equal(out.p,
+                        "# HELP c_count How many\n# TYPE c_count counter\nc_count{kind=\"b\"} 3\n\n"
+                        "# TYPE g gauge\ng 0.1\n\n"
+                        "# HELP h Sizes\n# TYPE h histogram\nh_bucket{le=\"0.5\"} 0\nh_bucket{le=\"1\"} 1\n"
+                        "h_bucket{le=\"2\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 9.5\nh_count 3\n\n");
     buf_fini(&out);
     metrics_free(m);
 }

@@ -60,7 +60,8 @@ static void test_views(void **state)
 static void test_utf8(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"\x80", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "\xff"};
+    static const char *const bad[] = {
+        "\x80", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "\xff"};
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_false(utf8_valid(str_from(bad[i])));
     for (uint32_t cp = 0; cp < 0x110000; cp++) {

@@ -20,7 +20,8 @@ struct work {
     int value[8], sum[8];
 };
 
-/* Each member writes, meets, reads all, meets: a broken barrier shows as a wrong sum (or to the thread sanitizer). */
+/* Each member writes, meets, reads all, meets: a broken barrier shows as a wrong sum (or to the thread
+ * sanitizer). */
 static void member(void *ctx, unsigned number)
 {
     struct work *w = ctx;

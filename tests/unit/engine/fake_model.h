@@ -1,6 +1,6 @@
-/* A model of a few lines in the place of the real one: the archive's members with these names are not linked when a test
- * defines them. A token's successor depends on all tokens before it, through a "KV store" on pages, so that a wrong page, a
- * missing position or a mixed-up row shows as a wrong answer. */
+/* A model of a few lines in the place of the real one: the archive's members with these names are not linked
+ * when a test defines them. A token's successor depends on all tokens before it, through a "KV store" on
+ * pages, so that a wrong page, a missing position or a mixed-up row shows as a wrong answer. */
 #ifndef TESTS_FAKE_MODEL_H
 #define TESTS_FAKE_MODEL_H
 
@@ -53,7 +53,8 @@ uint64_t model_kv_page_bytes(const struct model *m)
     return 1000;
 }
 
-enum status model_reserve(struct model *m, uint32_t n_page, uint32_t max_rows, uint32_t max_out, struct err *e)
+enum status model_reserve(struct model *m, uint32_t n_page, uint32_t max_rows, uint32_t max_out,
+                          struct err *e)
 {
     (void)max_rows;
     (void)e;

@@ -1,4 +1,5 @@
-/* The engine with a fake model: right answers in any company, cancels that race, failures that stay where they belong. */
+/* The engine with a fake model: right answers in any company, cancels that race, failures that stay where
+ * they belong. */
 #include "base/clock.h"
 #include "base/rng.h"
 #include "engine/engine.h"
@@ -124,7 +125,8 @@ static void expect_end(const struct ask *a, bool ignore_eos)
     }
 }
 
-/* Keeps MAX_CONCURRENT requests in flight until n_asks are done; cancels one in `cancel_one_in` at a random time. */
+/* Keeps MAX_CONCURRENT requests in flight until n_asks are done; cancels one in `cancel_one_in` at a random
+ * time. */
 static void run_many(struct engine *en, uint32_t n_asks, uint32_t cancel_one_in, bool ignore_eos)
 {
     struct loop l;
@@ -234,7 +236,8 @@ static void test_failures_stay_where_they_belong(void **state)
     assert_int_equal(asks[1].finish, ENGINE_FINISH_FAILED);
     assert_int_equal(asks[1].status, ST_NUMERIC);
     for (unsigned i = 0; i < 3; i += 2) /* they fail only if they reach token 33 themselves */
-        assert_true(asks[i].finish == ENGINE_FINISH_LENGTH || asks[i].ids[asks[i].n_prompt + asks[i].n_got - 1] == 33);
+        assert_true(asks[i].finish == ENGINE_FINISH_LENGTH ||
+                    asks[i].ids[asks[i].n_prompt + asks[i].n_got - 1] == 33);
     model.nan_token = -1;
     model.fail_next = 1;
     ask_make(&asks[0], 7);

@@ -1,4 +1,5 @@
-/* The scheduler and the page pool in a random world: arrivals, cancels, tiny limits; invariants after each step. */
+/* The scheduler and the page pool in a random world: arrivals, cancels, tiny limits; invariants after each
+ * step. */
 #include "base/rng.h"
 #include "engine/engine_int.h"
 #include <setjmp.h>
@@ -31,7 +32,8 @@ static void world_init(struct world *w, uint64_t seed)
 {
     memset(w, 0, sizeof *w);
     w->seed = seed;
-    w->s.limits = (struct sched_limits){.max_running = 1 + draw(w, 8), .max_prefill_rows = 1 + draw(w, 9), .page_tokens = 1 + draw(w, 4)};
+    w->s.limits = (struct sched_limits){
+        .max_running = 1 + draw(w, 8), .max_prefill_rows = 1 + draw(w, 9), .page_tokens = 1 + draw(w, 4)};
     assert_int_equal(page_pool_init(&w->s.pages, 10 + draw(w, MAX_PAGES - 10)), ST_OK);
     seq_list_init(&w->s.waiting);
     seq_list_init(&w->s.running);

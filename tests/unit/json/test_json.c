@@ -21,9 +21,10 @@ static enum status parse(const char *text, struct err *e)
 static void test_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"",      "{",        "[1,]",   "{\"a\":1,}", "01",     "+1",      "1.",       ".5",
-                                      "nan",   "Infinity", "'a'",    "{a:1}",      "\"\x01\"", "\"\xff\"", "\"\\ud800\"", "1 2",
-                                      "[1] x", "tru",      "\"\\x\"", "{\"a\" 1}", "// c\n1"};
+    static const char *const bad[] = {"",         "{",         "[1,]",        "{\"a\":1,}", "01",    "+1",
+                                      "1.",       ".5",        "nan",         "Infinity",   "'a'",   "{a:1}",
+                                      "\"\x01\"", "\"\xff\"",  "\"\\ud800\"", "1 2",        "[1] x", "tru",
+                                      "\"\\x\"",  "{\"a\" 1}", "// c\n1"};
     struct err e;
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++)
         if (parse(bad[i], &e) == ST_OK)
@@ -72,10 +73,11 @@ static void test_values(void **state)
     (void)state;
     struct json_doc *d;
     struct err e;
-    assert_int_equal(json_parse(STR("{\"u\":18446744073709551615,\"i\":-3,\"r\":1.5,\"s\":\"a\\u0000b\",\"n\":null,"
-                                    "\"b\":true,\"l\":[1,2,3]}"),
-                                0, &d, &e),
-                     ST_OK);
+    assert_int_equal(
+        json_parse(STR("{\"u\":18446744073709551615,\"i\":-3,\"r\":1.5,\"s\":\"a\\u0000b\",\"n\":null,"
+                       "\"b\":true,\"l\":[1,2,3]}"),
+                   0, &d, &e),
+        ST_OK);
     const struct json_val *root = json_root(d);
     uint64_t u;
     int64_t i;
@@ -153,7 +155,9 @@ static void test_writer(void **state)
     jw_cstr(&w, NULL);
     jw_end_object(&w);
     buf_put_char(&b, '\0');
-    assert_string_equal(b.p, "{\"a\":[1,\"q\\\"\\\\\\n\\u0001\xef\xbf\xbd é\",{},null],\"b\":0.30000000000000004,\"c\":null}");
+    assert_string_equal(
+        b.p,
+        "{\"a\":[1,\"q\\\"\\\\\\n\\u0001\xef\xbf\xbd é\",{},null],\"b\":0.30000000000000004,\"c\":null}");
     assert_int_equal(json_parse(str_from(b.p), 0, &d, &e), ST_OK);
     json_free(d);
     buf_fini(&b);

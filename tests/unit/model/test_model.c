@@ -40,7 +40,8 @@ static void close_model(struct open_model *o)
     tiny_remove(o->dir);
 }
 
-/* Logits of the last of N_TOK tokens, the prompt computed in chunks of `chunk`, on pages in descending order. */
+/* Logits of the last of N_TOK tokens, the prompt computed in chunks of `chunk`, on pages in descending order.
+ */
 static void last_logits(struct model *m, unsigned chunk, float *out)
 {
     uint32_t page[N_PAGES], pos[N_TOK], row[] = {0};

@@ -91,7 +91,8 @@ static void test_distribution(void **state)
     sampler_free(s);
 }
 
-/* Chi-square with 9 degrees of freedom: 27.9 is exceeded once in a thousand runs; the seeds here are fixed. */
+/* Chi-square with 9 degrees of freedom: 27.9 is exceeded once in a thousand runs; the seeds here are fixed.
+ */
 static void test_frequencies(void **state)
 {
     (void)state;

@@ -1,11 +1,11 @@
 /* Tokenizers against the goldens of the `tokenizers` library: ids, offsets, decoded text, streamed text. */
-#include "json/json.h"
 #include "testdata.h"
 #include "text/stream.h"
+#include "json/json.h"
 #include <string.h>
 
-static const char *const names[] = {"llama-2", "mistral-v0.1", "mistral-v0.3",  "llama-3",        "gpt-2",  "qwen2.5",
-                                    "phi-3",   "mistral-nemo", "deepseek-coder", "gemma"};
+static const char *const names[] = {"llama-2", "mistral-v0.1", "mistral-v0.3", "llama-3",        "gpt-2",
+                                    "qwen2.5", "phi-3",        "mistral-nemo", "deepseek-coder", "gemma"};
 
 static struct tokenizer *open_published(const char *name)
 {
@@ -43,8 +43,8 @@ static uint64_t chars_before(struct str text, uint32_t at)
 
 static void show(const char *name, unsigned line, const char *what, struct str want, struct str got)
 {
-    print_error("%s, line %u, %s:\n  want `%.*s`\n  got  `%.*s`\n", name, line, what, (int)want.n, want.p, (int)got.n,
-                got.p);
+    print_error("%s, line %u, %s:\n  want `%.*s`\n  got  `%.*s`\n", name, line, what, (int)want.n, want.p,
+                (int)got.n, got.p);
 }
 
 struct check {
@@ -71,7 +71,8 @@ static void check_encode(struct check *c, struct str text, const int32_t *ids, s
     bool same = got.n == n && (n == 0 || memcmp(got.ids, ids, n * sizeof *ids) == 0);
     if (!same) {
         c->failed++;
-        print_error("%s, line %u: ids differ for `%.*s`\n", c->name, c->line, (int)(text.n < 80 ? text.n : 80), text.p);
+        print_error("%s, line %u: ids differ for `%.*s`\n", c->name, c->line,
+                    (int)(text.n < 80 ? text.n : 80), text.p);
     }
     for (size_t i = 0; i < n && same; i++) {
         uint64_t begin, end;
@@ -79,9 +80,9 @@ static void check_encode(struct check *c, struct str text, const int32_t *ids, s
         json_u64(json_at(json_at(off, i), 1), &end);
         if (chars_before(text, got.start[i]) != begin || chars_before(text, got.stop[i]) != end) {
             c->failed++;
-            print_error("%s, line %u: token %zu of `%.*s` is at %u..%u bytes, not %llu..%llu characters\n", c->name,
-                        c->line, i, (int)(text.n < 80 ? text.n : 80), text.p, got.start[i], got.stop[i],
-                        (unsigned long long)begin, (unsigned long long)end);
+            print_error("%s, line %u: token %zu of `%.*s` is at %u..%u bytes, not %llu..%llu characters\n",
+                        c->name, c->line, i, (int)(text.n < 80 ? text.n : 80), text.p, got.start[i],
+                        got.stop[i], (unsigned long long)begin, (unsigned long long)end);
             break;
         }
     }

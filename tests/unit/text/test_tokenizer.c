@@ -1,4 +1,5 @@
-/* Tokenizers on data of our own: the demo model's byte-level tokenizer and a small SentencePiece-style one. */
+/* Tokenizers on data of our own: the demo model's byte-level tokenizer and a small SentencePiece-style one.
+ */
 #include "text/stream.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,18 +13,29 @@
 
 /* ▁ is U+2581. Byte tokens for é (C3 A9) and newline; an added token that strips to its right. */
 static const char spm[] =
-    "{\"added_tokens\":[{\"id\":1,\"content\":\"<s>\",\"special\":true},{\"id\":2,\"content\":\"</s>\",\"special\":true},"
+    "{\"added_tokens\":[{\"id\":1,\"content\":\"<s>\",\"special\":true},{\"id\":2,\"content\":\"</"
+    "s>\",\"special\":true},"
     "{\"id\":20,\"content\":\"<sep>\",\"rstrip\":true,\"special\":false}],"
-    "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"\xe2\x96\x81\"},"
-    "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\xe2\x96\x81\"}]},\"pre_tokenizer\":null,"
-    "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}},"
-    "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"special_tokens\":{\"<s>\":{\"id\":\"<s>\",\"ids\":[1],\"tokens\":[\"<s>\"]}}},"
-    "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":\"\xe2\x96\x81\"},"
+    "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":"
+    "\"\xe2\x96\x81\"},"
+    "{\"type\":\"Replace\",\"pattern\":{\"String\":\" "
+    "\"},\"content\":\"\xe2\x96\x81\"}]},\"pre_tokenizer\":null,"
+    "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\","
+    "\"type_id\":0}},"
+    "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"special_tokens\":{\"<s>\":{\"id\":\"<s>\",\"ids\":[1],"
+    "\"tokens\":[\"<s>\"]}}},"
+    "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":"
+    "\"\xe2\x96\x81\"},"
     "\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"},"
     "{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]},"
-    "\"model\":{\"type\":\"BPE\",\"unk_token\":\"<unk>\",\"fuse_unk\":true,\"byte_fallback\":true,\"vocab\":{\"<unk>\":0,"
-    "\"<s>\":1,\"</s>\":2,\"<0xC3>\":3,\"<0xA9>\":4,\"<0x0A>\":5,\"\xe2\x96\x81\":6,\"a\":7,\"b\":8,\"\xe2\x96\x81" "a\":9,"
-    "\"ab\":10,\"\xe2\x96\x81" "ab\":11,\"bb\":12},\"merges\":[\"\xe2\x96\x81 a\",\"a b\",\"\xe2\x96\x81" "a b\",\"b b\"]}}";
+    "\"model\":{\"type\":\"BPE\",\"unk_token\":\"<unk>\",\"fuse_unk\":true,\"byte_fallback\":true,\"vocab\":{"
+    "\"<unk>\":0,"
+    "\"<s>\":1,\"</"
+    "s>\":2,\"<0xC3>\":3,\"<0xA9>\":4,\"<0x0A>\":5,\"\xe2\x96\x81\":6,\"a\":7,\"b\":8,\"\xe2\x96\x81"
+    "a\":9,"
+    "\"ab\":10,\"\xe2\x96\x81"
+    "ab\":11,\"bb\":12},\"merges\":[\"\xe2\x96\x81 a\",\"a b\",\"\xe2\x96\x81"
+    "a b\",\"b b\"]}}";
 
 static struct tokenizer *spm_new(void)
 {
@@ -34,7 +46,8 @@ static struct tokenizer *spm_new(void)
     return t;
 }
 
-static void expect_ids(const struct tokenizer *t, const char *text, unsigned flags, const int32_t *ids, size_t n)
+static void expect_ids(const struct tokenizer *t, const char *text, unsigned flags, const int32_t *ids,
+                       size_t n)
 {
     struct tokens got;
     struct err e;
@@ -57,7 +70,8 @@ static void test_spm(void **state)
     expect_ids(t, "a abb", 0, IDS(9, 11, 8)); /* the lowest rank joins first: (▁a)(b)b, then ▁ab b */
     expect_ids(t, "\xc3\xa9", 0, IDS(6, 3, 4));
     expect_ids(t, "zz", 0, IDS(6, 0)); /* unknown characters are fused */
-    expect_ids(t, "a<s>b", 0, IDS(9, 1, 6, 8)); /* each stretch between added tokens is normalized by itself */
+    expect_ids(t, "a<s>b", 0,
+               IDS(9, 1, 6, 8)); /* each stretch between added tokens is normalized by itself */
     expect_ids(t, "a<sep>   b", 0, IDS(9, 20, 6, 8));
     tokenizer_free(t);
 }
@@ -121,7 +135,8 @@ static void test_stream_holds_back_half_a_character(void **state)
     assert_int_equal(delta.n, 0);
     buf_init(&text, 100);
     assert_int_equal(stream_generated_text(&s, &text), ST_OK);
-    assert_true(str_eq(buf_str(&text), STR(" a\xc3\xa9" "b\xef\xbf\xbd"))); /* an incomplete end is not lost */
+    assert_true(str_eq(buf_str(&text), STR(" a\xc3\xa9"
+                                           "b\xef\xbf\xbd"))); /* an incomplete end is not lost */
     buf_fini(&text);
     stream_fini(&s);
     tokenizer_free(t);
@@ -154,8 +169,10 @@ static void test_refused(void **state)
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}}", "out of the vocabulary"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"dropout\":0.1}}", "dropout"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}", "no valid id"},
-        {"{\"normalizer\":{\"type\":\"Nmt\"},\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}", "`Nmt`"},
-        {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Isolated\",\"invert\":false},"
+        {"{\"normalizer\":{\"type\":\"Nmt\"},\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}",
+         "`Nmt`"},
+        {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Isolated\","
+         "\"invert\":false},"
          "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}",
          "regular expression"},
     };
@@ -178,7 +195,8 @@ static void test_demo_round_trip(void **state)
 {
     (void)state;
     static const char *const texts[] = {"Once upon a time, there was a cat.", "  two  spaces\n\n\ttabs 12345",
-                                        "w\xc3\xb6rld \xe4\xbd\xa0\xe5\xa5\xbd \xf0\x9f\x99\x82\xef\xbf\xbd", "it's I'LL don't", ""};
+                                        "w\xc3\xb6rld \xe4\xbd\xa0\xe5\xa5\xbd \xf0\x9f\x99\x82\xef\xbf\xbd",
+                                        "it's I'LL don't", ""};
     struct tokenizer *t;
     struct err e = {0};
     if (tokenizer_open(DEMO, &t, &e) != ST_OK)
