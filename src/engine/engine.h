@@ -107,7 +107,7 @@ struct engine_stats {
 };
 /* Never waits on the engine thread. */
 void engine_stats_read(const struct engine *en, struct engine_stats *out);
-/* Registers tgi_batch_* and tgi_queue_size families; before the first request. */
+/* Registers tgi_batch_* and tgi_queue_size families; once. */
 MUST_CHECK enum status engine_metrics_add(struct engine *en, struct metrics *m);
 
 #endif

@@ -122,7 +122,7 @@ struct engine {
 
     _Atomic uint32_t n_waiting, n_running, pages_used;
     _Atomic uint64_t steps, n_generated, n_prefilled, n_submitted, n_finished, n_cancelled, n_failed;
-    struct engine_metrics *metrics; /* NULL: not registered */
+    _Atomic(struct engine_metrics *) metrics; /* NULL: not registered yet */
 };
 
 /* limits.c */

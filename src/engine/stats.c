@@ -46,7 +46,7 @@ enum status engine_metrics_add(struct engine *en, struct metrics *registry)
     metric_set(em->metric[METRIC_BATCH_MAX_TOTAL_TOKENS], 0, en->limits.max_batch_total_tokens);
     metric_set(em->metric[METRIC_QUEUE_SIZE], 0, 0);
     metric_set(em->metric[METRIC_BATCH_CURRENT_SIZE], 0, 0);
-    en->metrics = em;
+    atomic_store_explicit(&en->metrics, em, memory_order_release); /* the engine thread is running already */
     return ST_OK;
 }
 
@@ -58,7 +58,7 @@ static double seconds(uint64_t from_ns, uint64_t to_ns)
 void engine_metrics_step(struct engine *en, const struct plan *plan, enum status status,
                          const struct step_times *t)
 {
-    struct engine_metrics *em = en->metrics;
+    struct engine_metrics *em = atomic_load_explicit(&en->metrics, memory_order_acquire);
     if (!em)
         return;
     unsigned method = plan->n_prefill ? 0 : 1;
@@ -79,11 +79,12 @@ void engine_metrics_gauges(struct engine *en)
     atomic_store_explicit(&en->n_waiting, s->waiting.n, memory_order_relaxed);
     atomic_store_explicit(&en->n_running, s->running.n, memory_order_relaxed);
     atomic_store_explicit(&en->pages_used, s->pages.n_page - s->pages.n_free, memory_order_relaxed);
-    if (!en->metrics)
+    struct engine_metrics *em = atomic_load_explicit(&en->metrics, memory_order_acquire);
+    if (!em)
         return;
-    metric_set(en->metrics->metric[METRIC_QUEUE_SIZE], 0, s->waiting.n);
-    metric_set(en->metrics->metric[METRIC_BATCH_CURRENT_SIZE], 0, s->running.n);
-    metric_set(en->metrics->metric[METRIC_BATCH_CURRENT_MAX_TOKENS], 0,
+    metric_set(em->metric[METRIC_QUEUE_SIZE], 0, s->waiting.n);
+    metric_set(em->metric[METRIC_BATCH_CURRENT_SIZE], 0, s->running.n);
+    metric_set(em->metric[METRIC_BATCH_CURRENT_MAX_TOKENS], 0,
                (double)s->pages.n_reserved * s->limits.page_tokens);
 }
 
