@@ -33,14 +33,16 @@ void deliver_stream_begin(struct generation *g, struct http_req *r)
     http_stream_begin(r, 200, "text/event-stream", headers, 4);
 }
 
+/* A frame that no memory is left for ends the stream: the client sees that the last event is missing. */
 static void stream_json(struct http_req *r, const struct buf *json, bool last)
 {
     struct buf frame;
     buf_init(&frame, ANSWER_MAX_BYTES);
     sse_event(&frame, buf_str(json));
-    bool ok = !json->failed && !frame.failed && http_stream_write(r, buf_str(&frame));
+    bool whole = !json->failed && !frame.failed;
+    bool open = !whole || http_stream_write(r, buf_str(&frame));
     buf_fini(&frame);
-    if (ok && last)
+    if (open && (last || !whole))
         http_stream_end(r);
 }
 
