@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define KEPT_BYTES         4096u      /* of a buffer, between requests */
+#define FRAMING_MAX_BYTES  1024u      /* of a head, beyond its names and values */
+#define OVERHEAD_MAX_BYTES (1u << 20) /* of a small body's chunks; a large one may cost 8 times its bytes */
+
 static struct http_parse *parse_of(llhttp_t *l)
 {
     return l->data;
@@ -97,6 +101,21 @@ static bool digits_only(struct str s)
     return str_to_u64(s, &x);
 }
 
+/* Bytes that would make a second reader see another host. */
+static bool host_ok(struct str host)
+{
+    for (size_t i = 0; i < host.n; i++)
+        if (strchr(" \t,@/\\?#", host.p[i]))
+            return false;
+    return true;
+}
+
+static bool target_ok(struct str target)
+{
+    return str_has_prefix(target, STR("/")) || str_eq(target, STR("*")) ||
+           str_has_prefix(target, STR("http://")) || str_has_prefix(target, STR("https://"));
+}
+
 static int check_head(struct http_parse *p)
 {
     bool http11 = p->llhttp.http_major == 1 && p->llhttp.http_minor == 1;
@@ -105,7 +124,7 @@ static int check_head(struct http_parse *p)
     uint32_t encodings = header_count(p, STR("transfer-encoding"));
     if (!http11 && !http10)
         return fail(p, 505);
-    if (hosts > 1 || (http11 && hosts == 0))
+    if (hosts > 1 || (http11 && hosts == 0) || !host_ok(http_parse_header_value(p, STR("host"))))
         return fail(p, 400);
     if (lengths > 1 || (lengths && encodings) ||
         (lengths && !digits_only(http_parse_header_value(p, STR("content-length")))))
@@ -113,8 +132,7 @@ static int check_head(struct http_parse *p)
     if (encodings && (http10 || encodings > 1 ||
                       !str_eq_nocase(http_parse_header_value(p, STR("transfer-encoding")), STR("chunked"))))
         return fail(p, 400);
-    struct str target = http_parse_target(p);
-    if (target.n == 0 || (target.p[0] != '/' && !str_eq(target, STR("*"))))
+    if (!target_ok(http_parse_target(p)))
         return fail(p, 400);
     if (lengths && p->llhttp.content_length > p->limits->max_body_bytes)
         return fail(p, 413);
@@ -183,7 +201,9 @@ void http_parse_fini(struct http_parse *p)
 
 void http_parse_reset(struct http_parse *p)
 {
-    if (p->body.cap > 65536) /* a large body's memory is not kept for an idle connection */
+    if (p->head.cap > KEPT_BYTES) /* an idle connection is small, whatever it has asked before */
+        buf_fini(&p->head);
+    if (p->body.cap > KEPT_BYTES)
         buf_fini(&p->body);
     buf_clear(&p->head);
     buf_clear(&p->body);
@@ -192,15 +212,18 @@ void http_parse_reset(struct http_parse *p)
     p->n_header = p->n_target = 0;
     p->status = 0;
     p->in_value = p->head_complete = p->expects_continue = p->complete = false;
-    p->line_begun = p->line_complete = p->after_space = false;
+    p->line_begun = p->line_complete = p->after_space = p->after_cr = false;
+    p->n_bytes = 0;
 }
 
-/* llhttp skips any number of spaces in the request line; others may read such a line in another way. */
+/* llhttp skips any number of spaces in the request line, and line feeds in front of it; others may read such
+ * a line in another way. */
 static bool request_line_ok(struct http_parse *p, const char *bytes, size_t n)
 {
     for (size_t i = 0; i < n && !p->line_complete; i++) {
-        if (bytes[i] == ' ' && p->after_space)
+        if ((bytes[i] == ' ' && p->after_space) || (bytes[i] == '\n' && !p->after_cr))
             return false;
+        p->after_cr = bytes[i] == '\r';
         p->after_space = bytes[i] == ' ';
         p->line_complete = bytes[i] == '\n' && p->line_begun;
         p->line_begun |= bytes[i] != '\r' && bytes[i] != '\n'; /* empty lines in front are allowed */
@@ -208,17 +231,29 @@ static bool request_line_ok(struct http_parse *p, const char *bytes, size_t n)
     return true;
 }
 
+/* White space, blank lines and chunk framing fill no buffer; they are bounded all the same. */
+static enum parse_result more(struct http_parse *p)
+{
+    if (!p->head_complete && p->n_bytes > (uint64_t)p->limits->max_header_bytes + FRAMING_MAX_BYTES)
+        p->status = 431;
+    else if (p->head_complete && p->n_bytes > OVERHEAD_MAX_BYTES &&
+             p->n_bytes / 8 > p->limits->max_body_bytes)
+        p->status = 413;
+    return p->status ? PARSE_ERROR : PARSE_MORE;
+}
+
 enum parse_result http_parse_feed(struct http_parse *p, const char *bytes, size_t n, size_t *used)
 {
     bool head_was_complete = p->head_complete;
     *used = n;
+    p->n_bytes += n;
     if (!request_line_ok(p, bytes, n)) {
         p->status = 400;
         return PARSE_ERROR;
     }
     llhttp_errno_t code = llhttp_execute(&p->llhttp, bytes, n);
     if (code == HPE_OK)
-        return PARSE_MORE;
+        return more(p);
     if (code == HPE_PAUSED) {
         *used = (size_t)(llhttp_get_error_pos(&p->llhttp) - bytes);
         llhttp_resume(&p->llhttp);

@@ -30,7 +30,8 @@ struct http_parse {
     uint32_t n_header, n_target;
     unsigned status; /* of the error */
     bool in_value, head_complete, expects_continue, complete, keep_alive;
-    bool line_begun, line_complete, after_space; /* of the request line */
+    bool line_begun, line_complete, after_space, after_cr; /* of the request line */
+    uint64_t n_bytes;                                      /* fed since the request began */
 };
 
 MUST_CHECK enum status http_parse_init(struct http_parse *p, const struct http_limits *limits);
@@ -39,6 +40,7 @@ void http_parse_fini(struct http_parse *p);
 void http_parse_reset(struct http_parse *p);
 enum parse_result http_parse_feed(struct http_parse *p, const char *bytes, size_t n, size_t *used);
 
+/* As sent: a path, an absolute URI or `*`. */
 struct str http_parse_target(const struct http_parse *p);
 struct str http_parse_header_value(const struct http_parse *p, struct str name);
 const char *http_parse_method(const struct http_parse *p);

@@ -8,9 +8,19 @@ struct str http_req_method(const struct http_req *r)
     return str_from(http_parse_method(&r->conn->parse));
 }
 
+/* A proxy's client sends the whole URI: the path begins after the host. */
+static struct str target_path(struct str target)
+{
+    size_t host = str_has_prefix(target, STR("http")) ? str_find(target, STR("://"), 0) : SIZE_MAX;
+    if (host == SIZE_MAX)
+        return target;
+    size_t path = str_find(target, STR("/"), host + 3);
+    return path == SIZE_MAX ? STR("/") : (struct str){target.p + path, target.n - path};
+}
+
 struct str http_req_path(const struct http_req *r)
 {
-    struct str target = http_parse_target(&r->conn->parse);
+    struct str target = target_path(http_parse_target(&r->conn->parse));
     size_t query = str_find(target, STR("?"), 0);
     if (query != SIZE_MAX)
         target.n = query;
