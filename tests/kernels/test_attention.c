@@ -56,19 +56,22 @@ struct rig {
     float *y[SEQS_MAX]; /* outputs by position */
 };
 
+static const struct tensor *tensor_of(const struct sequence *s, int which)
+{
+    return which == 0 ? &s->q : which == 1 ? &s->k : &s->v;
+}
+
+/* One of the tensors of all sequences, row after row. */
 static struct tensor stack(const struct sequence *s, uint32_t n_seq, int which)
 {
-    uint32_t n_row = 0;
-    const struct tensor *part[SEQS_MAX];
+    struct tensor t = {.type = ELEM_F32, .n_col = tensor_of(s, which)->n_col};
+    size_t row_bytes = t.n_col * sizeof(float), at = 0;
+    for (uint32_t i = 0; i < n_seq; i++)
+        t.n_row += s[i].n_tok;
+    t.data = malloc(t.n_row * row_bytes);
     for (uint32_t i = 0; i < n_seq; i++) {
-        part[i] = which == 0 ? &s[i].q : which == 1 ? &s[i].k : &s[i].v;
-        n_row += part[i]->n_row;
-    }
-    size_t row_bytes = part[0]->n_col * sizeof(float), at = 0;
-    struct tensor t = {ELEM_F32, n_row, part[0]->n_col, malloc(n_row * row_bytes)};
-    for (uint32_t i = 0; i < n_seq; i++) {
-        memcpy(t.data + at, part[i]->data, part[i]->n_row * row_bytes);
-        at += part[i]->n_row * row_bytes;
+        memcpy(t.data + at, tensor_of(&s[i], which)->data, s[i].n_tok * row_bytes);
+        at += s[i].n_tok * row_bytes;
     }
     return t;
 }
