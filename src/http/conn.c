@@ -5,6 +5,7 @@
  * connection is named by slot and generation; the generation changes when the response ends or the client
  * goes. */
 #include "http/http_int.h"
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,8 +13,11 @@
 #define READ_BYTES          (64u << 10)
 #define REQ_ARENA_MAX_BYTES (64u << 20)
 #define LINGER_MS           2000
+#define GONE_CHECK_MS       250   /* while reading pauses */
+#define KEPT_BYTES          4096u /* of the read buffer of an idle connection */
 
 static void conn_feed(struct conn *c);
+static void next_request(uv_timer_t *t);
 
 /* ---- life ---- */
 
@@ -57,11 +61,39 @@ void conn_close(struct conn *c)
         gone(c->req.gone_arg);
 }
 
+static size_t unsent_bytes(const struct conn *c)
+{
+    return uv_stream_get_write_queue_size((const uv_stream_t *)&c->tcp);
+}
+
+/* Has the client taken anything since the last look? Then it is slow, not gone. */
+static bool output_moves(struct conn *c)
+{
+    size_t left = unsent_bytes(c);
+    bool moves = left && left < c->unsent_before;
+    c->unsent_before = left;
+    return moves;
+}
+
+/* While reading pauses, no end of file reaches us. */
+static bool client_gone(const struct conn *c)
+{
+    struct pollfd p = {.events = POLLRDHUP};
+    return uv_fileno((const uv_handle_t *)&c->tcp, &p.fd) != 0 || poll(&p, 1, 0) > 0;
+}
+
 static void on_timer(uv_timer_t *t)
 {
     struct conn *c = t->data;
     if (c->state == CONN_STREAMING) {
         stream_comment(&c->req);
+    } else if (c->state == CONN_HANDLING) {
+        if (client_gone(c))
+            conn_close(c);
+        else
+            conn_timer(c, c->reading ? 0 : GONE_CHECK_MS);
+    } else if (c->state != CONN_READING && output_moves(c)) {
+        conn_timer(c, c->server->o.idle_timeout_ms);
     } else if (c->state == CONN_READING) {
         c->close_after = true;
         respond_error(&c->req, 408);
@@ -91,17 +123,13 @@ static void on_written(uv_write_t *req, int status)
     free(req);
     if (status < 0)
         conn_close(c);
+    else if (c->state == CONN_IDLE && c->ahead.n) /* held back by what was unsent */
+        uv_timer_start(&c->timer, next_request, 0, 0);
 }
 
-bool conn_write(struct conn *c, struct str a, struct str b)
+static bool write_out(struct conn *c, struct str a, struct str b)
 {
     uv_stream_t *tcp = (uv_stream_t *)&c->tcp;
-    if (c->state == CONN_CLOSING)
-        return false;
-    if (uv_stream_get_write_queue_size(tcp) + a.n + b.n > c->server->o.max_output_bytes) {
-        conn_close(c);
-        return false;
-    }
     uv_buf_t bufs[2] = {uv_buf_init((char *)a.p, (unsigned)a.n), uv_buf_init((char *)b.p, (unsigned)b.n)};
     int sent = uv_try_write(tcp, bufs, b.n ? 2 : 1);
     if (sent < 0 && sent != UV_EAGAIN) {
@@ -127,6 +155,18 @@ bool conn_write(struct conn *c, struct str a, struct str b)
         return false;
     }
     return true;
+}
+
+bool conn_write(struct conn *c, struct str a, struct str b)
+{
+    size_t part = c->state == CONN_STREAMING ? a.n + b.n : 0; /* a whole answer is bounded by who made it */
+    if (c->state == CONN_CLOSING)
+        return false;
+    if (unsent_bytes(c) + part > c->server->o.max_output_bytes) {
+        conn_close(c);
+        return false;
+    }
+    return write_out(c, a, b);
 }
 
 /* ---- input ---- */
@@ -156,7 +196,11 @@ static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *in)
 {
     struct conn *c = tcp->data;
     if (n < 0) {
-        conn_close(c);
+        c->eof = n == UV_EOF;
+        if (c->eof && c->state != CONN_HANDLING && c->state != CONN_STREAMING)
+            conn_finish(c);
+        else
+            conn_close(c);
         return;
     }
     if (c->state == CONN_LINGERING)
@@ -168,8 +212,11 @@ static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *in)
     }
     if (c->state == CONN_IDLE || c->state == CONN_READING)
         conn_feed(c);
-    else if (c->ahead.n >= AHEAD_MAX_BYTES)
+    if (c->ahead.n >= AHEAD_MAX_BYTES) {
         reading_set(c, false);
+        if (c->state == CONN_HANDLING)
+            conn_timer(c, GONE_CHECK_MS);
+    }
 }
 
 static void request_begin(struct conn *c)
@@ -179,7 +226,7 @@ static void request_begin(struct conn *c)
     r->is_head = strcmp(http_parse_method(&c->parse), "HEAD") == 0;
     c->generation = ++c->server->generation[c->slot];
     c->state = CONN_HANDLING;
-    conn_timer(c, 0);
+    conn_timer(c, c->reading ? 0 : GONE_CHECK_MS);
     route_request(c);
 }
 
@@ -189,11 +236,18 @@ static void parse_failed(struct conn *c)
     respond_error(&c->req, c->parse.status);
 }
 
-/* Feeds what was read to the parser, request by request, until one is in flight or the bytes are used up. */
+/* A request in flight, an end or much unsent output holds the next request back. */
+static bool may_feed(const struct conn *c)
+{
+    return (c->state == CONN_IDLE || c->state == CONN_READING) && !c->close_after &&
+           unsent_bytes(c) <= c->server->o.max_output_bytes;
+}
+
+/* Feeds what was read to the parser, request by request, as long as that may go on. */
 static void conn_feed(struct conn *c)
 {
     size_t at = 0;
-    while (at < c->ahead.n && (c->state == CONN_IDLE || c->state == CONN_READING) && !c->close_after) {
+    while (at < c->ahead.n && may_feed(c)) {
         size_t used = 0;
         bool head_was_complete = c->parse.head_complete;
         enum parse_result result = http_parse_feed(&c->parse, c->ahead.p + at, c->ahead.n - at, &used);
@@ -209,22 +263,33 @@ static void conn_feed(struct conn *c)
         else if (result == PARSE_ERROR)
             parse_failed(c);
     }
-    if (c->state != CONN_CLOSING)
-        buf_consume(&c->ahead, at);
+    if (c->state == CONN_CLOSING)
+        return;
+    buf_consume(&c->ahead, at);
+    if (c->state == CONN_IDLE && c->ahead.n == 0 && c->ahead.cap > KEPT_BYTES)
+        buf_fini(&c->ahead);
 }
 
 static void next_request(uv_timer_t *t)
 {
     struct conn *c = t->data;
     conn_timer(c, c->server->o.idle_timeout_ms);
-    reading_set(c, true);
     conn_feed(c);
+    if (c->ahead.n < AHEAD_MAX_BYTES)
+        reading_set(c, true);
 }
 
+/* All is sent: now it is the client's turn to end. */
 static void on_shutdown(uv_shutdown_t *req, int status)
 {
-    (void)status;
+    struct conn *c = req->handle->data;
     free(req);
+    if (c->state == CONN_CLOSING)
+        return;
+    if (status < 0 || c->eof)
+        conn_close(c);
+    else
+        conn_timer(c, LINGER_MS);
 }
 
 /* Closing at once would reset the connection while the client still sends, and it might never see the answer:
@@ -238,8 +303,17 @@ static void linger(struct conn *c)
         conn_close(c);
         return;
     }
-    reading_set(c, true);
-    conn_timer(c, LINGER_MS);
+    if (!c->eof)
+        reading_set(c, true);
+    conn_timer(c, c->server->o.idle_timeout_ms);
+}
+
+void conn_finish(struct conn *c)
+{
+    if (unsent_bytes(c) == 0)
+        conn_close(c);
+    else if (c->state != CONN_LINGERING)
+        linger(c);
 }
 
 void conn_response_done(struct conn *c)
@@ -252,6 +326,7 @@ void conn_response_done(struct conn *c)
     arena_fini(&c->req.arena);
     arena_init(&c->req.arena, REQ_ARENA_MAX_BYTES);
     http_parse_reset(&c->parse);
+    c->unsent_before = SIZE_MAX;
     if (!keep) {
         linger(c);
         return;

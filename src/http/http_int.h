@@ -43,7 +43,8 @@ struct conn {
     struct http_parse parse;
     struct buf ahead; /* bytes read beyond the request in flight */
     struct http_req req;
-    bool reading, close_after;
+    bool reading, close_after, eof;
+    size_t unsent_before; /* when its timer last looked */
 };
 
 struct http_server {
@@ -60,6 +61,8 @@ struct http_server {
     uint32_t n_conn;
     struct inbox_port inbox[MAX_INBOXES];
     unsigned n_inbox, n_work;
+    uint64_t date_s; /* the second that `date` shows */
+    char date[32];
     void (*on_signal)(void *arg, int signal);
     void *signal_arg;
 };
@@ -67,9 +70,12 @@ struct http_server {
 /* conn.c */
 void conn_accept(struct http_server *s);
 void conn_close(struct conn *c);
+/* Takes no further request: closes once what is unsent is out. Not while a request is in flight. */
+void conn_finish(struct conn *c);
 /* The response in flight is complete: the next request or the end. */
 void conn_response_done(struct conn *c);
-/* Queues bytes; false when the connection had to be cut. */
+/* Sends or queues bytes; false when the connection had to be cut: it failed, or a stream's reader is too
+ * slow. */
 bool conn_write(struct conn *c, struct str a, struct str b);
 void conn_timer(struct conn *c, uint32_t ms);
 

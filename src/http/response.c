@@ -1,8 +1,10 @@
 /* Responses: head, body, streams. Every response says how long it is or is chunked; HTTP/1.0 streams end with
  * the connection. */
+#include "base/clock.h"
 #include "http/http_int.h"
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define HEAD_MAX_BYTES 16384
 
@@ -48,6 +50,19 @@ static void put_headers(struct buf *head, const struct http_header *h, size_t n)
     }
 }
 
+/* RFC 9110 6.6.1; made once a second. */
+static const char *date(struct http_server *s)
+{
+    uint64_t now_s = clock_wall_ms() / 1000;
+    if (now_s != s->date_s) {
+        time_t at = (time_t)now_s;
+        struct tm utc;
+        strftime(s->date, sizeof s->date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&at, &utc));
+        s->date_s = now_s;
+    }
+    return s->date;
+}
+
 static void head_begin(struct buf *head, const struct http_req *r, unsigned status, const char *type)
 {
     struct http_header cors[3];
@@ -56,8 +71,11 @@ static void head_begin(struct buf *head, const struct http_req *r, unsigned stat
     buf_printf(head, "HTTP/1.1 %u %s\r\n", status, reason(status));
     if (type)
         buf_printf(head, "content-type: %s\r\n", type);
+    buf_printf(head, "date: %s\r\n", date(r->conn->server));
     if (close)
         buf_printf(head, "connection: close\r\n");
+    else if (r->conn->parse.llhttp.http_minor == 0)
+        buf_printf(head, "connection: keep-alive\r\n");
     put_headers(head, cors, cors_headers(r, cors));
 }
 

@@ -132,13 +132,16 @@ static void drain_cap(uv_timer_t *t)
 
 void http_server_drain(struct http_server *s, uint32_t cap_ms)
 {
-    if (s->draining)
+    if (s->draining) {
+        if (cap_ms < uv_timer_get_due_in(&s->drain_timer))
+            uv_timer_start(&s->drain_timer, drain_cap, cap_ms, 0);
         return;
+    }
     s->draining = true;
     uv_close((uv_handle_t *)&s->listener, NULL);
     for (uint32_t i = 0; i < s->o.max_connections; i++)
         if (s->conn[i] && (s->conn[i]->state == CONN_IDLE || s->conn[i]->state == CONN_LINGERING))
-            conn_close(s->conn[i]);
+            conn_finish(s->conn[i]);
     uv_timer_start(&s->drain_timer, drain_cap, cap_ms, 0);
     server_close_if_done(s);
 }

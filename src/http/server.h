@@ -63,7 +63,7 @@ uint16_t http_server_port(const struct http_server *s);
 /* Until a drain has ended. */
 void http_server_run(struct http_server *s);
 /* Stops accepting, closes idle connections, lets running requests finish for at most cap_ms, then cuts them.
- */
+ * A second call can only shorten the cap. */
 void http_server_drain(struct http_server *s, uint32_t cap_ms);
 bool http_server_draining(const struct http_server *s);
 /* SIGTERM and SIGINT, on the loop thread. A second one reaches it too. */

@@ -1,0 +1,342 @@
+/* One request after another over real sockets: routes, keep-alive, pipelining, limits and timeouts. */
+#include "unit/http/fixture.h"
+
+static void short_limits(struct http_options *o)
+{
+    o->max_header_bytes = 2048;
+    o->max_headers = 8;
+    o->max_body_bytes = 1000;
+    o->max_connections = 64;
+    o->header_timeout_ms = 300;
+    o->body_timeout_ms = 300;
+    o->idle_timeout_ms = 300;
+    o->api_key = "Secret";
+}
+
+static int setup_default(void **state)
+{
+    *state = malloc(sizeof(struct fixture));
+    fixture_start(*state, NULL);
+    return 0;
+}
+
+static int setup_short(void **state)
+{
+    *state = malloc(sizeof(struct fixture));
+    fixture_start(*state, short_limits);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_stop(*state);
+    free(*state);
+    return 0;
+}
+
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
+
+static unsigned occurrences(const char *text, const char *what)
+{
+    unsigned n = 0;
+    for (; (text = strstr(text, what)); text += strlen(what))
+        n++;
+    return n;
+}
+
+static void test_routes(void **state)
+{
+    struct fixture *f = *state;
+    char answer[4096];
+    bool ended;
+    assert_int_equal(client_ask_text(f, GET("/hello"), NULL), 200);
+    assert_int_equal(client_ask_text(f, GET("/hello?a=b"), NULL), 200);
+    assert_int_equal(client_ask_text(f, GET("http://a:1/hello?a=b"), NULL), 200);
+    assert_int_equal(client_ask_text(f, GET("http://a"), NULL), 404);
+    assert_int_equal(client_ask_text(f, GET("/hello/"), NULL), 404);
+    assert_int_equal(client_ask_text(f, GET("/"), NULL), 404);
+    assert_int_equal(client_ask_text(f, GET("*"), NULL), 404);
+    assert_int_equal(client_ask_text(f, "POST /hello HTTP/1.1\r\nHost: a\r\n\r\n", NULL), 405);
+    int fd = client_connect(f);
+    client_say(fd, "DELETE /both HTTP/1.1\r\nHost: a\r\n\r\n");
+    client_read(fd, answer, sizeof answer, "\r\n\r\n", 2000, &ended);
+    assert_non_null(strstr(answer, "HTTP/1.1 405 "));
+    assert_non_null(strstr(answer, "\r\nallow: GET,HEAD,POST\r\n"));
+    assert_non_null(strstr(answer, "\r\ncontent-length: 0\r\n"));
+    /* HEAD is GET without its body; the connection goes on. */
+    client_say(fd, "HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\n" GET("/hello"));
+    client_read(fd, answer, sizeof answer, "\r\n\r\nhello", 2000, &ended);
+    assert_int_equal(occurrences(answer, "content-length: 5\r\n"), 2);
+    assert_int_equal(occurrences(answer, "\r\n\r\nhello"), 1);
+    assert_int_equal(occurrences(answer, "\r\ndate: "), 2);
+    close(fd);
+}
+
+static void test_api_key(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(client_ask_text(f, GET("/locked"), NULL), 401);
+    assert_int_equal(client_ask_text(f, GET("/hello"), NULL), 200);
+    assert_int_equal(
+        client_ask_text(f, "GET /locked HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer Secret\r\n\r\n", NULL),
+        200);
+    assert_int_equal(
+        client_ask_text(f, "GET /locked HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer Secre\r\n\r\n", NULL),
+        401);
+}
+
+static void test_keep_alive(void **state)
+{
+    struct fixture *f = *state;
+    char answer[4096];
+    bool ended;
+    int fd = client_connect(f);
+    for (int i = 0; i < 100; i++) {
+        client_say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+        assert_true(client_read(fd, answer, sizeof answer, "\r\n\r\nabc", 2000, &ended) > 0);
+        assert_false(ended);
+    }
+    assert_null(strstr(answer, "connection:"));
+    client_say(fd, "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    client_read(fd, answer, sizeof answer, NULL, 2000, &ended);
+    assert_true(ended);
+    assert_non_null(strstr(answer, "connection: close\r\n"));
+    close(fd);
+    fd = client_connect(f);
+    client_say(fd, "GET /hello HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    client_read(fd, answer, sizeof answer, "hello", 2000, &ended);
+    assert_non_null(strstr(answer, "connection: keep-alive\r\n"));
+    client_say(fd, "GET /hello HTTP/1.0\r\n\r\n");
+    client_read(fd, answer, sizeof answer, NULL, 2000, &ended);
+    assert_true(ended);
+    close(fd);
+}
+
+/* Much more than what is read ahead, while each request needs a worker; no answer is lost and the order is
+ * kept. */
+static void test_pipelining(void **state)
+{
+    struct fixture *f = *state;
+    enum { N = 3000 };
+    static char requests[N * 128], answers[N * 512];
+    size_t n = 0;
+    bool ended;
+    for (int i = 0; i < N; i++)
+        n += (size_t)sprintf(requests + n, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\n%06d",
+                             i % 500 == 5 ? "/work" : "/echo", i);
+    int fd = client_connect(f);
+    client_send(fd, requests, n);
+    client_read(fd, answers, sizeof answers, "\r\n\r\n002999", 10000, &ended);
+    assert_false(ended);
+    const char *at = answers;
+    for (int i = 0; i < N; i++) {
+        char want[16];
+        sprintf(want, "\r\n\r\n%06d", i);
+        at = strstr(at, i % 500 == 5 ? "\r\n\r\nworked" : want);
+        if (!at)
+            fail_msg("no answer to request %d", i);
+    }
+    close(fd);
+}
+
+static void test_chunked_cut_everywhere(void **state)
+{
+    struct fixture *f = *state;
+    static const char text[] = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                               "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n";
+    char answer[4096];
+    bool ended;
+    int fd = client_connect(f), one = 1;
+    setsockopt(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &one, sizeof one);
+    for (size_t cut = 1; cut < sizeof text - 1; cut++) {
+        client_send(fd, text, cut);
+        usleep(500);
+        client_send(fd, text + cut, sizeof text - 1 - cut);
+        assert_true(client_read(fd, answer, sizeof answer, "\r\n\r\nhello world", 2000, &ended) > 0);
+        assert_false(ended);
+    }
+    close(fd);
+}
+
+static void test_malformed_is_answered_and_closed(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        int status;
+        const char *text;
+    } cases[] = {
+        {400, "GET / HTTP/1.1\r\n\r\n" GET("/hello")},
+        {400, "GET / HTTP/1.1\nHost: a\n\n"},
+        {400, "GET  /hello HTTP/1.1\r\nHost: a\r\n\r\n"},
+        {400, "\x16\x03\x01\x02\x00\x01"},
+        {400, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+              "0\r\n\r\n" GET("/hello")},
+        {417, "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: a\r\nContent-Length: 5\r\n\r\n"},
+        {505, "GET / HTTP/2.0\r\nHost: a\r\n\r\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bool closed;
+        assert_int_equal(client_ask_text(f, cases[i].text, &closed), cases[i].status);
+        assert_true(closed);
+    }
+    assert_int_equal(atomic_load(&f->n_handled), 0); /* nothing was smuggled past */
+}
+
+static void test_limits(void **state)
+{
+    struct fixture *f = *state;
+    char text[8192], answer[4096];
+    bool closed, ended;
+    sprintf(text, "GET /%04000d HTTP/1.1\r\nHost: a\r\n\r\n", 0);
+    assert_int_equal(client_ask_text(f, text, &closed), 414);
+    assert_true(closed);
+    sprintf(text, "GET / HTTP/1.1\r\nHost: a\r\nx: %04000d\r\n\r\n", 0);
+    assert_int_equal(client_ask_text(f, text, &closed), 431);
+    assert_true(closed);
+    assert_int_equal(
+        client_ask_text(f, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n", &closed), 408);
+    /* Announced, and then sent by a client that never looks before it is done. */
+    int fd = client_connect(f);
+    client_say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n");
+    for (int i = 0; i < 200; i++)
+        client_send(fd, text, 4096);
+    client_read(fd, answer, sizeof answer, NULL, 3000, &ended);
+    assert_true(ended);
+    assert_non_null(strstr(answer, "HTTP/1.1 413 "));
+    assert_non_null(strstr(answer, "content-type: text/plain; charset=utf-8\r\n"));
+    assert_non_null(strstr(answer, "connection: close\r\n"));
+    assert_non_null(strstr(answer, "\r\n\r\nFailed to buffer the request body: length limit exceeded"));
+    close(fd);
+    /* Chunks that grow past it. */
+    fd = client_connect(f);
+    client_say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < 101; i++)
+        client_say(fd, "a\r\n0123456789\r\n");
+    client_read(fd, answer, sizeof answer, NULL, 3000, &ended);
+    assert_true(ended);
+    assert_non_null(strstr(answer, "HTTP/1.1 413 "));
+    close(fd);
+}
+
+static void test_expect_continue(void **state)
+{
+    struct fixture *f = *state;
+    char answer[4096];
+    bool ended;
+    int fd = client_connect(f);
+    for (int i = 0; i < 2; i++) {
+        client_say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\n");
+        client_read(fd, answer, sizeof answer, "\r\n\r\n", 2000, &ended);
+        assert_string_equal(answer, "HTTP/1.1 100 Continue\r\n\r\n");
+        client_say(fd, "abc");
+        assert_true(client_read(fd, answer, sizeof answer, "\r\n\r\nabc", 2000, &ended) > 0);
+        assert_non_null(strstr(answer, "HTTP/1.1 200 OK\r\n"));
+    }
+    close(fd);
+}
+
+static void test_slow_clients(void **state)
+{
+    struct fixture *f = *state;
+    char answer[4096];
+    bool ended;
+    uint64_t begin = clock_ns();
+    /* a head that never ends, one byte at a time */
+    int fd = client_connect(f);
+    for (int i = 0; i < 40; i++) {
+        client_say(fd, i == 0 ? "GET / HTTP/1.1\r\nHost: a\r\nx:" : "y");
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        if (poll(&p, 1, 20) > 0)
+            break;
+    }
+    client_read(fd, answer, sizeof answer, NULL, 1000, &ended);
+    assert_non_null(strstr(answer, "HTTP/1.1 408 "));
+    assert_true(ended);
+    close(fd);
+    /* a body that never ends */
+    fd = client_connect(f);
+    client_say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 30\r\n\r\n");
+    for (int i = 0; i < 25; i++) {
+        client_say(fd, "y");
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        if (poll(&p, 1, 20) > 0)
+            break;
+    }
+    client_read(fd, answer, sizeof answer, NULL, 1000, &ended);
+    assert_non_null(strstr(answer, "HTTP/1.1 408 "));
+    assert_true(ended);
+    close(fd);
+    /* nothing at all: closed without a word, before the first request and after one */
+    fd = client_connect(f);
+    assert_int_equal(client_read(fd, answer, sizeof answer, NULL, 1000, &ended), 0);
+    assert_true(ended);
+    close(fd);
+    fd = client_connect(f);
+    client_say(fd, GET("/hello"));
+    client_read(fd, answer, sizeof answer, "hello", 1000, &ended);
+    assert_int_equal(client_read(fd, answer, sizeof answer, NULL, 1000, &ended), 0);
+    assert_true(ended);
+    close(fd);
+    assert_true(clock_ns() - begin < 3000000000u);
+}
+
+static void test_connection_limit(void **state)
+{
+    struct fixture *f = *state;
+    char answer[4096];
+    int fds[80];
+    bool ended;
+    for (int i = 0; i < 80; i++)
+        fds[i] = client_connect(f);
+    unsigned n_served = 0;
+    for (int i = 0; i < 80; i++) {
+        client_say(fds[i], GET("/hello"));
+        n_served += client_read(fds[i], answer, sizeof answer, "hello", 2000, &ended) > 0 && !ended;
+    }
+    assert_int_equal(n_served, 64);
+    for (int i = 0; i < 80; i++)
+        close(fds[i]);
+    usleep(50000);
+    assert_int_equal(client_ask_text(f, GET("/hello"), NULL), 200);
+}
+
+/* A client may end its sending half at once; what can be answered at once still arrives whole. */
+static void test_half_close(void **state)
+{
+    struct fixture *f = *state;
+    char *answer = malloc(BIG_BYTES + 4096);
+    bool ended;
+    int fd = client_connect(f);
+    client_say(fd, GET("/hello") GET("/big"));
+    shutdown(fd, SHUT_WR);
+    usleep(100000);
+    client_read(fd, answer, BIG_BYTES + 4096, NULL, 3000, &ended);
+    assert_true(ended);
+    const char *second = strstr(answer, "hello");
+    assert_non_null(second);
+    const char *body = strstr(second, "\r\n\r\n");
+    assert_non_null(body);
+    assert_int_equal(strlen(body + 4), BIG_BYTES);
+    close(fd);
+    free(answer);
+}
+
+#define CASE(test, setup) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_routes, setup_default),
+        CASE(test_api_key, setup_short),
+        CASE(test_keep_alive, setup_default),
+        CASE(test_pipelining, setup_default),
+        CASE(test_chunked_cut_everywhere, setup_default),
+        CASE(test_malformed_is_answered_and_closed, setup_default),
+        CASE(test_limits, setup_short),
+        CASE(test_expect_continue, setup_default),
+        CASE(test_slow_clients, setup_short),
+        CASE(test_connection_limit, setup_short),
+        CASE(test_half_close, setup_default),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
