@@ -45,7 +45,7 @@ bool decode_list_add(struct decode_list *l, const char *p, size_t n)
 
 static struct str item_str(const struct decode_list *l, size_t i)
 {
-    return (struct str){l->text + l->item[i].begin, l->item[i].n};
+    return l->item[i].n ? (struct str){l->text + l->item[i].begin, l->item[i].n} : STR("");
 }
 
 /* Starts a new list in the old one's arena; the old one's text stays readable. */
@@ -168,7 +168,7 @@ static void decode_fuse(const struct step *step, struct decode_list *l)
     size_t n = 0;
     out.failed |= !all;
     for (size_t i = 0; i < l->n_item && all; i++) {
-        memcpy(all + n, l->text + l->item[i].begin, l->item[i].n);
+        memcpy(all + n, item_str(l, i).p, l->item[i].n);
         n += l->item[i].n;
     }
     if (l->n_item)
