@@ -16,7 +16,7 @@ add_library(prompteur_instrument INTERFACE)
 if(PROMPTEUR_SANITIZE)
   target_compile_options(prompteur_instrument INTERFACE
     -fsanitize=${PROMPTEUR_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all
-    -Wno-maybe-uninitialized) # instrumented code misleads gcc's analysis; release builds have the warning
+    $<$<C_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>) # instrumented code misleads gcc's analysis; release builds have the warning
   target_link_options(prompteur_instrument INTERFACE -fsanitize=${PROMPTEUR_SANITIZE})
 endif()
 if(PROMPTEUR_FUZZ)
