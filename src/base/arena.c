@@ -34,10 +34,18 @@ void arena_fini(struct arena *a)
 
 void arena_reset(struct arena *a)
 {
-    if (a->block) { /* the newest is the largest */
-        blocks_free(a, a->block->older);
-        a->block->older = NULL;
-        a->block->used = 0;
+    struct arena_block **at = &a->block,
+                       **largest = at; /* the newest may be small: it got what the maximum left */
+    for (; *at; at = &(*at)->older)
+        if ((*at)->cap > (*largest)->cap)
+            largest = at;
+    struct arena_block *keep = *largest;
+    if (keep) {
+        *largest = keep->older;
+        blocks_free(a, a->block);
+        keep->older = NULL;
+        keep->used = 0;
+        a->block = keep;
     }
     a->used_bytes = 0;
 }
@@ -50,7 +58,7 @@ static struct arena_block *block_add(struct arena *a, size_t need)
         cap = left;
     if (cap < need)
         cap = need;
-    if (cap > left)
+    if (cap > left || cap > SIZE_MAX - sizeof(struct arena_block))
         return NULL;
     struct arena_block *b = malloc(sizeof *b + cap);
     if (!b)
@@ -72,12 +80,13 @@ static size_t aligned_start(const struct arena_block *b, size_t align)
 
 void *arena_alloc_aligned(struct arena *a, size_t n_bytes, size_t align)
 {
-    if (n_bytes > a->max_bytes || align < 1)
+    size_t slack = align > 16 ? align - 16 : 0; /* a new block is aligned to 16 */
+    if (align < 1 || n_bytes > SIZE_MAX - slack)
         return NULL;
     struct arena_block *b = a->block;
     size_t start = b ? aligned_start(b, align) : 0;
     if (!b || start > b->cap || b->cap - start < n_bytes) {
-        b = block_add(a, n_bytes + align);
+        b = block_add(a, n_bytes + slack);
         if (!b)
             return NULL;
         start = aligned_start(b, align);

@@ -36,7 +36,7 @@ char *buf_reserve(struct buf *b, size_t n)
         size_t cap = b->cap ? b->cap : 64;
         while (cap - b->n < n)
             cap = cap <= b->max / 2 ? cap * 2 : b->max;
-        char *p = realloc(b->p, cap);
+        char *p = cap < SIZE_MAX ? realloc(b->p, cap + 1) : NULL; /* + 1: where vsnprintf() puts its NUL */
         if (!p) {
             b->failed = true;
             return NULL;
@@ -78,7 +78,7 @@ void buf_printf(struct buf *b, const char *fmt, ...)
         b->failed = true;
     } else if ((size_t)n < sizeof text) {
         buf_put(b, text, (size_t)n);
-    } else if (buf_reserve(b, (size_t)n + 1)) {
+    } else if (buf_reserve(b, (size_t)n)) {
         vsnprintf(b->p + b->n, (size_t)n + 1, fmt, again);
         b->n += (size_t)n;
     }

@@ -27,7 +27,8 @@ enum status {
 
 struct err {
     enum status status;
-    char text[ERR_TEXT_MAX]; /* always NUL-terminated, cut with "..." when too long, control bytes escaped */
+    char text[ERR_TEXT_MAX]; /* always NUL-terminated, cut with "..." when too long, control bytes shown as ?
+                              */
 };
 
 /* Short name of a status, for logs: "invalid", "not found", ... */

@@ -2,6 +2,7 @@
  */
 #include "base/log.h"
 #include "base/clock.h"
+#include "base/str.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,21 +26,30 @@ bool log_enabled(enum log_level level)
     return level <= options.level;
 }
 
-/* Escapes as JSON does; in text lines only control bytes, so that input cannot forge a line. */
-static size_t escape(char *out, size_t cap, const char *text, bool json)
+/* Escapes as JSON does; in text lines only control characters, so that input cannot forge a line or steer a
+ * terminal. The result is UTF-8 whatever the input was: collectors drop lines that are not. */
+static void escape(char *out, size_t cap, struct str text, bool json)
 {
     size_t n = 0;
-    for (; *text && n + 8 < cap; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c < 0x20 || c == 0x7f)
-            n += (size_t)snprintf(out + n, cap - n, "\\u%04x", c);
-        else if (json && (c == '"' || c == '\\'))
-            n += (size_t)snprintf(out + n, cap - n, "\\%c", c);
-        else
-            out[n++] = (char)c;
+    uint32_t cp;
+    for (size_t i = 0; i < text.n && n + 8 < cap;) {
+        unsigned len = utf8_decode(text, i, &cp);
+        if (len == 0) {
+            n += utf8_encode(0xfffd, out + n);
+            i += utf8_invalid_length(text, i);
+            continue;
+        }
+        if (cp < 0x20 || (cp >= 0x7f && cp < 0xa0)) {
+            n += (size_t)snprintf(out + n, cap - n, "\\u%04x", (unsigned)cp);
+        } else {
+            if (json && (cp == '"' || cp == '\\'))
+                out[n++] = '\\';
+            memcpy(out + n, text.p + i, len);
+            n += len;
+        }
+        i += len;
     }
     out[n] = '\0';
-    return n;
 }
 
 static void timestamp(char out[40])
@@ -60,9 +70,10 @@ void log_write(enum log_level level, const char *module, const char *fmt, ...)
     char message[MESSAGE_MAX], escaped[2 * MESSAGE_MAX], line[2 * MESSAGE_MAX + 256], when[40];
     va_list args;
     va_start(args, fmt);
-    vsnprintf(message, sizeof message, fmt, args);
+    if (vsnprintf(message, sizeof message, fmt, args) < 0)
+        message[0] = '\0';
     va_end(args);
-    escape(escaped, sizeof escaped, message, options.json);
+    escape(escaped, sizeof escaped, str_from(message), options.json);
     timestamp(when);
     int n;
     if (options.json)

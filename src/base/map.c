@@ -47,9 +47,11 @@ static enum status slots_new(struct map *m, size_t cap)
 enum status map_init(struct map *m, size_t expect)
 {
     size_t cap = 16;
+    *m = (struct map){.key = rng_entropy()};
+    if (expect > SIZE_MAX / 4 / sizeof *m->slot)
+        return ST_NO_MEMORY;
     while (cap / 4 * 3 < expect)
         cap *= 2;
-    *m = (struct map){.key = rng_entropy()};
     return slots_new(m, cap);
 }
 

@@ -46,7 +46,7 @@ const double metrics_duration_bounds[35] = {
 
 struct series {
     atomic_bool updated;
-    _Atomic uint64_t count;    /* counters; observations of a histogram */
+    _Atomic uint64_t count;    /* counters */
     _Atomic uint64_t sum_bits; /* gauges and sums: a double's bits */
     _Atomic uint64_t *bucket;  /* [n_bounds + 1], not cumulative */
 };
@@ -139,18 +139,28 @@ static double bits_double(uint64_t u)
 static struct series *series_of(struct metric *m, unsigned i)
 {
     BUG_ON(i >= m->n_series);
-    atomic_store_explicit(&m->series[i].updated, true, memory_order_relaxed);
     return &m->series[i];
+}
+
+/* After the first value, so that no reader sees the series without it. */
+static void mark_updated(struct series *s)
+{
+    if (!atomic_load_explicit(&s->updated, memory_order_relaxed))
+        atomic_store_explicit(&s->updated, true, memory_order_release);
 }
 
 void metric_count(struct metric *m, unsigned series, uint64_t n)
 {
-    atomic_fetch_add_explicit(&series_of(m, series)->count, n, memory_order_relaxed);
+    struct series *s = series_of(m, series);
+    atomic_fetch_add_explicit(&s->count, n, memory_order_relaxed);
+    mark_updated(s);
 }
 
 void metric_set(struct metric *m, unsigned series, double value)
 {
-    atomic_store_explicit(&series_of(m, series)->sum_bits, double_bits(value), memory_order_relaxed);
+    struct series *s = series_of(m, series);
+    atomic_store_explicit(&s->sum_bits, double_bits(value), memory_order_relaxed);
+    mark_updated(s);
 }
 
 void metric_observe(struct metric *m, unsigned series, double value)
@@ -169,24 +179,33 @@ void metric_observe(struct metric *m, unsigned series, double value)
     while (!atomic_compare_exchange_weak_explicit(&s->sum_bits, &old, double_bits(bits_double(old) + value),
                                                   memory_order_relaxed, memory_order_relaxed))
         ;
+    mark_updated(s);
 }
 
 /* ---- text ---- */
 
-/* The shortest decimal that reads back as the same double. */
+/* The shortest decimal that reads back as the same double, never with an exponent: 4000000, 0.00015. */
 static void put_double(struct buf *out, double x)
 {
     char text[32];
-    if (isinf(x)) {
-        buf_printf(out, x > 0 ? "+Inf" : "-Inf");
+    if (!isfinite(x)) {
+        buf_put_str(out, isnan(x) ? STR("NaN") : x > 0 ? STR("+Inf") : STR("-Inf"));
         return;
     }
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, x);
-        if (strtod(text, NULL) == x)
-            break;
+    int after = 0; /* digits behind the first */
+    do
+        snprintf(text, sizeof text, "%.*e", after, x);
+    while (strtod(text, NULL) != x && ++after <= 16);
+    int exponent = atoi(strchr(text, 'e') + 1);
+    if (after >= exponent) {
+        buf_printf(out, "%.*f", after - exponent, x);
+        return;
     }
-    buf_printf(out, "%s", text);
+    for (const char *p = text; *p != 'e'; p++)
+        if (*p != '.')
+            buf_put_char(out, *p);
+    for (int i = after; i < exponent; i++)
+        buf_put_char(out, '0');
 }
 
 /* NAME<suffix>{label="value",le="bound"} — without braces when there is nothing inside. */
@@ -246,7 +265,7 @@ static void put_family(struct buf *out, const struct metric *m)
     static const char *const kinds[] = {"counter", "gauge", "histogram"};
     bool any = false;
     for (unsigned i = 0; i < m->n_series; i++) {
-        if (!atomic_load_explicit(&m->series[i].updated, memory_order_relaxed))
+        if (!atomic_load_explicit(&m->series[i].updated, memory_order_acquire))
             continue;
         if (!any && m->desc->help)
             buf_printf(out, "# HELP %s %s\n", m->desc->name, m->desc->help);

@@ -233,7 +233,8 @@ size_t utf8_complete_prefix(struct str s)
         unsigned char c = (unsigned char)s.p[s.n - back];
         if ((c & 0xc0) == 0x80)
             continue;
-        return sequence_length(c) > back ? s.n - back : s.n;
+        bool open = sequence_length(c) > back && utf8_invalid_length(s, s.n - back) == back;
+        return open ? s.n - back : s.n;
     }
     return s.n;
 }

@@ -5,6 +5,7 @@
  * whoever works. It must never burn CPU without a run. */
 #include "base/team.h"
 #include "base/cgroup.h"
+#include "base/clock.h"
 #include "base/thread.h"
 #include <limits.h>
 #include <linux/futex.h>
@@ -17,8 +18,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define SPIN_ROUNDS 20000 /* some tens of microseconds of `pause` */
-#define CACHE_LINE  64
+#define SPIN_NS    100000 /* about the gap between two steps */
+#define CACHE_LINE 64
 
 /* A word that threads wait on, with the number of sleepers, so that waking is free when nobody sleeps. */
 struct gate {
@@ -33,7 +34,7 @@ struct member {
 };
 
 struct team {
-    struct gate run;     /* generation of the run; odd values do not occur */
+    struct gate run;     /* generation of the run */
     struct gate done;    /* members still inside the run */
     struct gate barrier; /* generation of the barrier */
     _Alignas(CACHE_LINE) _Atomic uint32_t arrived;
@@ -53,6 +54,21 @@ static void cpu_relax(void)
 #else
     atomic_signal_fence(memory_order_seq_cst);
 #endif
+}
+
+/* How often cpu_relax() fits in SPIN_NS: one `pause` takes 10 to 150 cycles, depending on the processor. */
+static unsigned spin_rounds_measure(void)
+{
+    enum { SAMPLE = 256, TRIES = 4 };
+    uint64_t least_ns = UINT64_MAX;
+    for (int n = 0; n < TRIES; n++) {
+        uint64_t start = clock_ns();
+        for (int i = 0; i < SAMPLE; i++)
+            cpu_relax();
+        uint64_t ns = clock_ns() - start;
+        least_ns = ns < least_ns ? ns : least_ns;
+    }
+    return (unsigned)((uint64_t)SPIN_NS * SAMPLE / (least_ns < SAMPLE ? SAMPLE : least_ns));
 }
 
 static void gate_wake(struct gate *g)
@@ -160,7 +176,7 @@ enum status team_new(unsigned n_threads, bool pin, struct team **out, struct err
     unsigned cpus = team_usable_cpus();
     t->member = members;
     t->n_members = 1;
-    t->spin_rounds = n_threads <= cpus ? SPIN_ROUNDS : 0;
+    t->spin_rounds = n_threads <= cpus ? spin_rounds_measure() : 0;
     t->pin = pin && n_threads <= cpus;
     for (unsigned i = 1; i < n_threads; i++) {
         char name[16];
@@ -233,9 +249,10 @@ static void keep_least(void *arg, const char *folder)
 unsigned team_usable_cpus(void)
 {
     cpu_set_t allowed;
-    unsigned cpus = 1, quota = UINT_MAX;
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned cpus = online > 0 ? (unsigned)online : 1, quota = UINT_MAX;
     cgroup_each("cpu", keep_least, &quota);
-    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) /* fails where CPUs outnumber the mask's bits */
         cpus = (unsigned)CPU_COUNT(&allowed);
     if (quota < cpus)
         cpus = quota;

@@ -1,5 +1,7 @@
 /* The exposition text, byte for byte. */
 #include "base/metrics.h"
+#include "base/thread.h"
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,6 +43,116 @@ static void test_text(void **state)
     metrics_free(m);
 }
 
+/* The text of one gauge that holds x. */
+static void expect_gauge(double x, const char *want)
+{
+    static const struct metric_desc desc = {"g", NULL, METRIC_GAUGE, NULL, NULL, NULL, 0};
+    struct metrics *m;
+    struct metric *g;
+    struct buf out;
+    assert_int_equal(metrics_new(&m), ST_OK);
+    assert_int_equal(metrics_add(m, &desc, &g), ST_OK);
+    metric_set(g, 0, x);
+    buf_init(&out, 1000);
+    metrics_render(m, &out);
+    buf_put_char(&out, '\0');
+    assert_memory_equal(out.p, "# TYPE g gauge\ng ", 17);
+    assert_true(strlen(out.p) == 17 + strlen(want) + 2);
+    assert_memory_equal(out.p + 17, want, strlen(want));
+    buf_fini(&out);
+    metrics_free(m);
+}
+
+static void test_numbers(void **state)
+{
+    (void)state;
+    expect_gauge(0, "0");
+    expect_gauge(100, "100"); /* no exponents: "1e+02" would read back too */
+    expect_gauge(4000000, "4000000");
+    expect_gauge(-1234567, "-1234567");
+    expect_gauge(16777217, "16777217");
+    expect_gauge(0.00015000000000000001, "0.00015000000000000001");
+    expect_gauge(0.00001, "0.00001");
+    expect_gauge(97.07397373664756, "97.07397373664756");
+    expect_gauge(123456789012345678, "123456789012345680");
+    expect_gauge(1e21, "1000000000000000000000");
+    expect_gauge(1.5e-9, "0.0000000015");
+    expect_gauge((double)NAN, "NaN");
+    expect_gauge((double)INFINITY, "+Inf");
+    expect_gauge(-(double)INFINITY, "-Inf");
+}
+
+/* A labelled histogram: le comes last; a value on a bound counts below it; series without values are not
+ * there. */
+static void test_labelled_histogram(void **state)
+{
+    (void)state;
+    static const char *const values[] = {"prefill", "decode", NULL};
+    static const double bounds[] = {1, 20, 300};
+    static const struct metric_desc desc = {"h", "Help.", METRIC_HISTOGRAM, "method", values, bounds, 3};
+    struct metrics *m;
+    struct metric *h;
+    struct buf out;
+    assert_int_equal(metrics_new(&m), ST_OK);
+    assert_int_equal(metrics_add(m, &desc, &h), ST_OK);
+    buf_init(&out, 4000);
+    metrics_render(m, &out);
+    assert_int_equal(out.n, 0);
+    metric_observe(h, 1, 20);
+    metric_observe(h, 1, 20.5);
+    metrics_render(m, &out);
+    buf_put_char(&out, '\0');
+    assert_string_equal(
+        out.p, "# HELP h Help.\n# TYPE h histogram\n"
+               "h_bucket{method=\"decode\",le=\"1\"} 0\nh_bucket{method=\"decode\",le=\"20\"} 1\n"
+               "h_bucket{method=\"decode\",le=\"300\"} 2\nh_bucket{method=\"decode\",le=\"+Inf\"} 2\n"
+               "h_sum{method=\"decode\"} 40.5\nh_count{method=\"decode\"} 2\n\n");
+    buf_fini(&out);
+    metrics_free(m);
+}
+
+static const double one_bound[] = {0.5};
+static const struct metric_desc shared_count = {"c", NULL, METRIC_COUNTER, NULL, NULL, NULL, 0};
+static const struct metric_desc shared_hist = {"h", NULL, METRIC_HISTOGRAM, NULL, NULL, one_bound, 1};
+
+static void update(void *arg)
+{
+    struct metric **metric = arg;
+    for (int i = 0; i < 20000; i++) {
+        metric_count(metric[0], 0, 1);
+        metric_observe(metric[1], 0, i % 2);
+    }
+}
+
+static void test_updates_of_many_threads_add_up(void **state)
+{
+    (void)state;
+    struct metrics *m;
+    struct metric *metric[2];
+    struct thread thread[4];
+    struct buf out;
+    struct err e;
+    assert_int_equal(metrics_new(&m), ST_OK);
+    assert_int_equal(metrics_add(m, &shared_count, &metric[0]), ST_OK);
+    assert_int_equal(metrics_add(m, &shared_hist, &metric[1]), ST_OK);
+    buf_init(&out, 100000);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(thread_start(&thread[i], "update", update, metric, &e), ST_OK);
+    for (unsigned i = 0; i < 50; i++) { /* rendering beside them is allowed */
+        buf_clear(&out);
+        metrics_render(m, &out);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        thread_join(&thread[i]);
+    buf_clear(&out);
+    metrics_render(m, &out);
+    buf_put_char(&out, '\0');
+    assert_string_equal(out.p, "# TYPE c counter\nc 80000\n\n# TYPE h histogram\nh_bucket{le=\"0.5\"} 40000\n"
+                               "h_bucket{le=\"+Inf\"} 80000\nh_sum 40000\nh_count 80000\n\n");
+    buf_fini(&out);
+    metrics_free(m);
+}
+
 static void test_duration_bounds(void **state)
 {
     (void)state;
@@ -53,6 +165,12 @@ static void test_duration_bounds(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_text), cmocka_unit_test(test_duration_bounds)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_labelled_histogram),
+        cmocka_unit_test(test_updates_of_many_threads_add_up),
+        cmocka_unit_test(test_duration_bounds),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
