@@ -81,7 +81,7 @@ void jw_f32(struct json_writer *w,
 void jw_f64(struct json_writer *w, double v); /* likewise for double */
 void jw_bool(struct json_writer *w, bool v);
 void jw_null(struct json_writer *w);
-/* A value of a parsed document, compact. */
+/* A value of a parsed document, compact; an absent one is null. */
 void jw_value(struct json_writer *w, const struct json_val *v);
 
 #endif

@@ -3,7 +3,6 @@
  *
  * struct json_val is yyjson_val under a name of our own, so that no other file depends on the library. */
 #include "json/json.h"
-#include "json/json_int.h"
 #include <stdlib.h>
 #include <string.h>
 #include <yyjson.h>
@@ -280,15 +279,4 @@ const struct json_val *json_next(struct json_iter *it, struct str *key)
     }
     it->next = ours(unsafe_yyjson_get_next(v));
     return ours(v);
-}
-
-void json_write_compact(const struct json_val *v, struct buf *out)
-{
-    size_t n;
-    char *text = yyjson_val_write(yy(v), YYJSON_WRITE_NOFLAG, &n);
-    if (text)
-        buf_put(out, text, n);
-    else
-        out->failed = true;
-    free(text);
 }

@@ -1,6 +1,5 @@
 /* The JSON writer: appends text, keeps commas right, never fails by itself (the buffer remembers). */
 #include "json/json.h"
-#include "json/json_int.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,12 +77,11 @@ static void put_escaped(struct buf *out, unsigned char c)
         buf_printf(out, "\\u%04x", c);
 }
 
-void jw_str(struct json_writer *w, struct str s)
+static void put_string(struct buf *out, struct str s)
 {
     size_t plain = 0; /* start of the run of bytes that stand for themselves */
     uint32_t cp;
-    separate(w);
-    buf_put_char(w->out, '"');
+    buf_put_char(out, '"');
     for (size_t i = 0; i < s.n;) {
         unsigned char c = (unsigned char)s.p[i];
         unsigned n = utf8_decode(s, i, &cp);
@@ -91,16 +89,23 @@ void jw_str(struct json_writer *w, struct str s)
             i += n;
             continue;
         }
-        buf_put(w->out, s.p + plain, i - plain);
+        buf_put(out, s.p + plain, i - plain);
         if (n)
-            put_escaped(w->out, c);
+            put_escaped(out, c);
         else
-            buf_put(w->out, "\xef\xbf\xbd", 3);
-        plain = ++i;
+            buf_put(out, "\xef\xbf\xbd", 3);
+        i += n ? n : utf8_invalid_length(s, i);
+        plain = i;
     }
     if (s.n)
-        buf_put(w->out, s.p + plain, s.n - plain);
-    buf_put_char(w->out, '"');
+        buf_put(out, s.p + plain, s.n - plain);
+    buf_put_char(out, '"');
+}
+
+void jw_str(struct json_writer *w, struct str s)
+{
+    separate(w);
+    put_string(w->out, s);
 }
 
 void jw_cstr(struct json_writer *w, const char *s)
@@ -125,9 +130,9 @@ void jw_i64(struct json_writer *w, int64_t v)
     buf_printf(w->out, "%lld", (long long)v);
 }
 
-/* Digits and exponent as serde writes them: plain between 1e-5 and 1e16, with at least ".0"; else d.ddde-7.
- */
-static void put_decimal(struct buf *out, const char *scientific)
+/* Digits and exponent as serde writes them: plain, with at least ".0", when the number of digits in front of
+ * the point (negative: of zeros behind it) is from `least` to `most`; else d.ddde-7. */
+static void put_decimal(struct buf *out, const char *scientific, int least, int most)
 {
     char digits[32];
     size_t n = 0;
@@ -140,7 +145,7 @@ static void put_decimal(struct buf *out, const char *scientific)
     int exponent = atoi(p + 1), point = exponent + 1; /* digits in front of the point */
     while (n > 1 && digits[n - 1] == '0')
         n--;
-    if (point > 16 || point < -4) {
+    if (point > most || point < least) {
         buf_put_char(out, digits[0]);
         if (n > 1) {
             buf_put_char(out, '.');
@@ -161,12 +166,11 @@ static void put_decimal(struct buf *out, const char *scientific)
     }
 }
 
-void jw_f64(struct json_writer *w, double v)
+static void put_f64(struct buf *out, double v)
 {
     char text[40];
-    separate(w);
     if (!isfinite(v)) {
-        buf_put(w->out, "null", 4);
+        buf_put(out, "null", 4);
         return;
     }
     for (int digits = 0; digits <= 16; digits++) {
@@ -174,7 +178,13 @@ void jw_f64(struct json_writer *w, double v)
         if (strtod(text, NULL) == v)
             break;
     }
-    put_decimal(w->out, text);
+    put_decimal(out, text, -4, 16); /* from 0.00001 to below 1e16 */
+}
+
+void jw_f64(struct json_writer *w, double v)
+{
+    separate(w);
+    put_f64(w->out, v);
 }
 
 void jw_f32(struct json_writer *w, float v)
@@ -190,7 +200,7 @@ void jw_f32(struct json_writer *w, float v)
         if (strtof(text, NULL) == v)
             break;
     }
-    put_decimal(w->out, text);
+    put_decimal(w->out, text, -5, 13); /* from 0.000001 to below 1e13: serde has other bounds for f32 */
 }
 
 void jw_bool(struct json_writer *w, bool v)
@@ -205,8 +215,65 @@ void jw_null(struct json_writer *w)
     buf_put_str(w->out, STR("null"));
 }
 
+/* ---- values of a document ---- */
+
+static void put_scalar(struct buf *out, const struct json_val *v)
+{
+    uint64_t u = 0;
+    int64_t i = 0;
+    double d = 0;
+    bool b = false;
+    struct str s = {0};
+    switch (json_kind(v)) {
+    case JSON_BOOL:
+        json_bool(v, &b);
+        buf_put_str(out, b ? STR("true") : STR("false"));
+        break;
+    case JSON_UINT:
+        json_u64(v, &u);
+        buf_printf(out, "%llu", (unsigned long long)u);
+        break;
+    case JSON_INT:
+        json_i64(v, &i);
+        buf_printf(out, "%lld", (long long)i);
+        break;
+    case JSON_REAL:
+        json_f64(v, &d);
+        put_f64(out, d);
+        break;
+    case JSON_STRING:
+        json_str(v, &s);
+        put_string(out, s);
+        break;
+    default:
+        buf_put_str(out, STR("null"));
+    }
+}
+
+/* The text is made here, not by the parser's library, so that it escapes and rounds like everything else we
+ * write. A document may be deeper than the writer goes: what is open is on a stack of its own. */
 void jw_value(struct json_writer *w, const struct json_val *v)
 {
+    struct json_iter open[JSON_MAX_DEPTH];
+    unsigned depth = 0;
+    struct str key = {0};
     separate(w);
-    json_write_compact(v, w->out);
+    do {
+        bool first = json_is(v, JSON_ARRAY) || json_is(v, JSON_OBJECT);
+        if (first) {
+            BUG_ON(depth == JSON_MAX_DEPTH);
+            buf_put_char(w->out, json_is(v, JSON_OBJECT) ? '{' : '[');
+            open[depth++] = json_iter(v);
+        } else {
+            put_scalar(w->out, v);
+        }
+        for (v = NULL; depth && !(v = json_next(&open[depth - 1], &key)); first = false)
+            buf_put_char(w->out, open[--depth].is_object ? '}' : ']');
+        if (v && !first)
+            buf_put_char(w->out, ',');
+        if (v && open[depth - 1].is_object) {
+            put_string(w->out, key);
+            buf_put_char(w->out, ':');
+        }
+    } while (v);
 }

@@ -1,4 +1,4 @@
-/* JSON: what parses is walked, written again, and parses to the same text. */
+/* JSON: what parses is walked, written again and parses; a copy of it is copied to the same text. */
 #include "json/json.h"
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +47,30 @@ static void rewrite(const struct json_val *v, struct json_writer *w)
     }
 }
 
+/* A copied value parses, and its copy is the same text: nothing is lost, changed or left unescaped. */
+static void copy(const struct json_val *v)
+{
+    struct json_doc *doc;
+    struct json_writer w;
+    struct buf once, twice;
+    struct err e;
+    buf_init(&once, 1u << 26);
+    buf_init(&twice, 1u << 26);
+    jw_init(&w, &once);
+    jw_value(&w, v);
+    if (!once.failed) {
+        if (json_parse(buf_str(&once), 0, &doc, &e) != ST_OK)
+            abort();
+        jw_init(&w, &twice);
+        jw_value(&w, json_root(doc));
+        if (!str_eq(buf_str(&once), buf_str(&twice)))
+            abort();
+        json_free(doc);
+    }
+    buf_fini(&once);
+    buf_fini(&twice);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct json_doc *doc, *again;
@@ -58,6 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buf_init(&text, 1u << 26);
     jw_init(&w, &text);
     rewrite(json_root(doc), &w);
+    copy(json_root(doc));
     if (!text.failed) {
         if (json_parse(buf_str(&text), JSON_ALLOW_DUPLICATES, &again, &e) != ST_OK)
             abort();

@@ -4,8 +4,10 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -33,6 +35,134 @@ static void test_refused(void **state)
     assert_string_equal(e.text, "duplicate field `a`");
     assert_int_equal(parse("{\n \"a\": }", &e), ST_INVALID);
     assert_non_null(strstr(e.text, "at line 2 column"));
+}
+
+static void test_refused_text_of_json_kin(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "\xef\xbb\xbf{}", /* a byte order mark */
+        "1e999",
+        "-",
+        "--1",
+        "0x10",
+        "1e",
+        "1e+",
+        "-01",
+        "1.e1",
+        "True",
+        "NULL",
+        "undefined",
+        "[1",
+        "\"a",
+        "{\"a\"}",
+        "{\"a\":}",
+        "[,1]",
+        "[1,,2]",
+        "{,}",
+        "]",
+        "}",
+        "\"\\ud83d\\u0041\"",
+        "\"\\udc00\"",
+        "\"\\u12g4\"",
+        "\"\xed\xa0\x80\"",
+        "\"\xc0\xaf\"",
+        "\"\xf4\x90\x80\x80\"",
+        "\"\xe2\x82\"",
+        "\"\t\"",
+        "\"\n\"",
+        "\xc2\xa0"
+        "1",
+        "\v1",
+        "[1]/**/",
+        "1;",
+        "{\"a\":1,\"\\u0061\":2}",
+    };
+    struct err e;
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (parse(bad[i], &e) != ST_INVALID)
+            fail_msg("accepted: %s", bad[i]);
+    struct json_doc *d;
+    assert_int_equal(json_parse((struct str){"1\0", 2}, 0, &d, &e), ST_INVALID);
+    assert_int_equal(json_parse((struct str){NULL, 0}, 0, &d, &e), ST_INVALID);
+    assert_int_equal(parse("{\"a\\u0000\":1,\"a\":2,\"\":3}", &e), ST_OK); /* keys that differ behind a NUL */
+    assert_int_equal(parse(" \t\r\n[1e400000000000000000000]", &e), ST_INVALID);
+    assert_int_equal(parse(" \t\r\n-0.0e-0 ", &e), ST_OK);
+}
+
+/* Sixteen keys are compared pair by pair, more are sorted: both sides of the change, the pair in every place.
+ */
+static void test_duplicates_at_every_size(void **state)
+{
+    (void)state;
+    struct buf text;
+    struct err e;
+    buf_init(&text, 1 << 20);
+    for (unsigned n = 2; n < 40; n++)
+        for (unsigned twin = 1; twin < n; twin++) {
+            buf_clear(&text);
+            for (unsigned i = 0; i < n; i++)
+                buf_printf(&text, "%c\"%u\":0", i ? ',' : '{', i == twin ? twin / 2 : i);
+            buf_put(&text, "}", 2);
+            assert_int_equal(parse(text.p, &e), ST_INVALID);
+            char want[64];
+            snprintf(want, sizeof want, "duplicate field `%u`", twin / 2);
+            assert_string_equal(e.text, want);
+        }
+    buf_fini(&text);
+}
+
+static void test_files(void **state)
+{
+    (void)state;
+    struct json_doc *d;
+    struct err e;
+    char path[] = "/tmp/prompteur-json-XXXXXX";
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, "{\"a\":[1,2]", 10), 10);
+    assert_int_equal(json_parse_file(path, 10, 0, &d, &e), ST_INVALID); /* its last byte is missing */
+    assert_true(str_has_prefix(str_from(e.text), str_from(path)));
+    assert_int_equal(write(fd, "}", 1), 1);
+    assert_int_equal(json_parse_file(path, 10, 0, &d, &e), ST_LIMIT);
+    assert_int_equal(json_parse_file(path, 11, 0, &d, &e), ST_OK);
+    assert_int_equal(json_len(json_get(json_root(d), STR("a"))), 2);
+    json_free(d);
+    close(fd);
+    unlink(path);
+    assert_int_equal(json_parse_file(path, 11, 0, &d, &e), ST_NOT_FOUND);
+}
+
+/* Accessors on what is absent or of another kind say so. */
+static void test_wrong_kinds(void **state)
+{
+    (void)state;
+    struct json_doc *d;
+    struct err e;
+    uint64_t u;
+    int64_t i;
+    double f;
+    bool b;
+    struct str s, key;
+    assert_int_equal(json_parse(STR("[null,true,1,-1,1.5,\"x\",[],{}]"), 0, &d, &e), ST_OK);
+    static const char *const names[] = {"null",           "boolean", "integer",  "integer",
+                                        "floating point", "string",  "sequence", "map"};
+    for (size_t k = 0; k <= 8; k++) {
+        const struct json_val *v = json_at(json_root(d), k); /* [8] is absent */
+        assert_string_equal(json_kind_name(v), names[k % 8]);
+        assert_int_equal(json_bool(v, &b), k == 1);
+        assert_int_equal(json_u64(v, &u), k == 2);
+        assert_int_equal(json_i64(v, &i), k == 2 || k == 3);
+        assert_int_equal(json_f64(v, &f), k >= 2 && k <= 4);
+        assert_int_equal(json_is_number(v), k >= 2 && k <= 4);
+        assert_int_equal(json_str(v, &s), k == 5);
+        assert_int_equal(json_len(v), 0);
+        assert_null(json_get(v, STR("x")));
+        assert_null(json_at(v, 0));
+        struct json_iter it = json_iter(v);
+        assert_null(json_next(&it, &key));
+    }
+    json_free(d);
+    json_free(NULL);
 }
 
 static void test_duplicates_in_large_objects(void **state)
@@ -166,9 +296,16 @@ static void test_writer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_duplicates_in_large_objects),
-        cmocka_unit_test(test_depth),   cmocka_unit_test(test_values),
-        cmocka_unit_test(test_floats),  cmocka_unit_test(test_writer),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_duplicates_in_large_objects),
+        cmocka_unit_test(test_refused_text_of_json_kin),
+        cmocka_unit_test(test_duplicates_at_every_size),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_wrong_kinds),
+        cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_floats),
+        cmocka_unit_test(test_writer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
