@@ -100,8 +100,8 @@ static void tell_ready(const struct serve *s)
     log_info("Connected: ready after %" PRIu64 " ms on %s (%s)", (clock_ns() - s->begin_ns) / 1000000,
              caps->name, caps->description);
     if (s->is_demo)
-        log_info("serving the embedded demo model, which only tells small stories; for a real one: prompteur "
-                 "--model-id DIR");
+        log_info("serving the embedded demo model, which tells small stories and knows a little about "
+                 "prompteur; for a real one: prompteur --model-id DIR");
     log_info("listening on http://%s:%u; try: curl http://127.0.0.1:%u/generate -H 'Content-Type: "
              "application/json' -d "
              "'{\"inputs\":\"Once upon a time\",\"parameters\":{\"max_new_tokens\":40}}'",
