@@ -84,6 +84,9 @@ struct api {
 
 /* routes.c */
 void api_respond_error(struct api *a, struct http_req *r, enum api_error kind, const char *text);
+/* In plain text whatever the route, as TGI's framework does. */
+void api_respond_shape_error(struct http_req *r, enum status status, const char *text);
+/* False after answering 415. */
 bool api_require_json(struct http_req *r);
 /* metrics.c */
 MUST_CHECK enum status api_metrics_new(struct api *a);

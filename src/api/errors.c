@@ -28,6 +28,11 @@ const char *api_error_metric_label(enum api_error kind)
     return errors[kind].metric_label;
 }
 
+unsigned api_shape_http_status(enum status status)
+{
+    return status == ST_INVALID ? 400 : 422;
+}
+
 void api_error_render(enum api_error kind, const char *text, struct buf *out)
 {
     char sentence[ERR_TEXT_MAX + 64];

@@ -19,6 +19,8 @@ enum api_error {
 unsigned api_error_http_status(enum api_error kind);
 /* {"error": "...", "error_type": "..."}; `text` is the reason where the kind has one, else NULL. */
 void api_error_render(enum api_error kind, const char *text, struct buf *out);
+/* For a body that gen_request_parse() refused: no JSON at all, or JSON of another shape. */
+unsigned api_shape_http_status(enum status status);
 /* The value of tgi_request_failure's label, or NULL when the kind is not counted there. */
 const char *api_error_metric_label(enum api_error kind);
 

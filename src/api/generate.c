@@ -134,15 +134,13 @@ static enum status submit(struct generation *g)
     return st;
 }
 
-/* A body of the wrong shape is refused in plain text whatever the route, as TGI's framework does. */
 static void respond_shape_error(struct generation *g)
 {
     struct http_req *r = http_req_find(g->api->server, g->http);
     g->answered = true;
     api_count_failure(g->api, API_VALIDATION);
     if (r)
-        http_respond(r, g->status == ST_INVALID ? 400 : 422, "text/plain; charset=utf-8",
-                     str_from(g->err.text), NULL, 0);
+        api_respond_shape_error(r, g->status, g->err.text);
 }
 
 static void refuse(struct generation *g)

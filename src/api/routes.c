@@ -31,6 +31,11 @@ void api_respond_error(struct api *a, struct http_req *r, enum api_error kind, c
     buf_fini(&body);
 }
 
+void api_respond_shape_error(struct http_req *r, enum status status, const char *text)
+{
+    http_respond(r, api_shape_http_status(status), "text/plain; charset=utf-8", str_from(text), NULL, 0);
+}
+
 bool api_require_json(struct http_req *r)
 {
     struct str type = http_req_header(r, "content-type");

@@ -70,8 +70,7 @@ static void loop_tokenized(void *arg)
     if (r && j->status == ST_OK)
         http_respond(r, 200, "application/json", buf_str(&j->answer), NULL, 0);
     else if (r && !j->valid_shape)
-        http_respond(r, j->status == ST_INVALID ? 400 : 422, "text/plain; charset=utf-8",
-                     str_from(j->err.text), NULL, 0);
+        api_respond_shape_error(r, j->status, j->err.text);
     else if (r)
         api_respond_error(j->api, r, API_VALIDATION, j->err.text);
     job_free(j);
