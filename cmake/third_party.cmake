@@ -25,3 +25,9 @@ add_library(yyjson STATIC ${third_party_dir}/yyjson/yyjson.c)
 target_include_directories(yyjson SYSTEM PUBLIC ${third_party_dir}/yyjson)
 target_link_libraries(yyjson PRIVATE prompteur_instrument)
 add_library(third_party::yyjson ALIAS yyjson)
+
+if(PROMPTEUR_SANITIZE MATCHES address) # the undefined-behaviour checks double the time to compile these, and are for our code
+  foreach(lib llhttp yyjson)
+    target_compile_options(${lib} PRIVATE -fno-sanitize=undefined)
+  endforeach()
+endif()

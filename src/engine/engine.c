@@ -22,11 +22,14 @@ static void take_submitted(struct engine *en)
     }
 }
 
-static void drop_cancelled(struct engine *en, struct seq_list *list, bool all)
+/* Those that were cancelled, and those whose failure could not be told yet. */
+static void drop_ended(struct engine *en, struct seq_list *list, bool all)
 {
     for (struct seq *seq = list->first, *next; seq; seq = next) {
         next = seq->next;
-        if (all || atomic_load(&seq->cancelled) == atomic_load(&seq->generation))
+        if (seq->failed != ST_OK)
+            emit_end(en, seq, ENGINE_FINISH_FAILED, seq->failed);
+        else if (all || atomic_load(&seq->cancelled) == atomic_load(&seq->generation))
             emit_end(en, seq, ENGINE_FINISH_CANCELLED,
                      ST_CANCELLED); /* with an empty pool: at a later step */
     }
@@ -47,8 +50,8 @@ static void *engine_main(void *arg)
     while (!atomic_load(&en->stop)) {
         events_collect(en);
         take_submitted(en);
-        drop_cancelled(en, &en->sched.waiting, false);
-        drop_cancelled(en, &en->sched.running, false);
+        drop_ended(en, &en->sched.waiting, false);
+        drop_ended(en, &en->sched.running, false);
         sched_admit(&en->sched, clock_ns());
         engine_metrics_gauges(en);
         if (!engine_step(en))
@@ -56,8 +59,8 @@ static void *engine_main(void *arg)
     }
     take_submitted(en);
     events_collect(en);
-    drop_cancelled(en, &en->sched.waiting, true);
-    drop_cancelled(en, &en->sched.running, true);
+    drop_ended(en, &en->sched.waiting, true);
+    drop_ended(en, &en->sched.running, true);
     return NULL;
 }
 

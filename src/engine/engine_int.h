@@ -41,6 +41,7 @@ struct seq {
     uint32_t n_ids, n_prompt, n_computed;
     uint32_t *page; /* [max pages of a sequence] */
     uint32_t n_page, n_reserved;
+    enum status failed; /* ST_OK, or why it ends as soon as there is an event to say so */
     uint64_t queued_ns, started_ns;
 };
 

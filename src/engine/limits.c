@@ -32,7 +32,7 @@ enum status engine_derive_limits(const struct model_config *cfg, uint32_t page_t
                        "`max_total_tokens` must be <= `max_batch_total_tokens`. Given: %u and %u",
                        o->max_total_tokens, o->max_batch_total_tokens);
     if (o->max_batch_total_tokens)
-        n_page = least(n_page, o->max_batch_total_tokens / page_tokens);
+        n_page = least(n_page, ((uint64_t)o->max_batch_total_tokens + page_tokens - 1) / page_tokens);
     if (n_page < 2)
         return err_set(e, ST_LIMIT,
                        "the KV cache may take %llu bytes, but one page of %u tokens takes %llu: give it more "

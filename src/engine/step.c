@@ -79,7 +79,7 @@ static void fail_plan(struct engine *en, const struct plan *p, enum status statu
 {
     for (uint32_t i = 0; i < p->n_item; i++)
         if (!emit_end(en, p->item[i].seq, ENGINE_FINISH_FAILED, status))
-            atomic_store(&p->item[i].seq->cancelled, atomic_load(&p->item[i].seq->generation));
+            p->item[i].seq->failed = status; /* told at a later step */
 }
 
 bool engine_step(struct engine *en)

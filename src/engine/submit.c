@@ -74,6 +74,7 @@ enum status engine_submit(struct engine *en, struct engine_handle h, struct engi
     seq->ids = ids;
     seq->n_ids = seq->n_prompt = r->n_ids;
     seq->n_computed = seq->n_page = seq->n_reserved = 0;
+    seq->failed = ST_OK;
     seq->queued_ns = clock_ns();
     seq->started_ns = 0;
     r->ids = NULL;
@@ -84,11 +85,15 @@ enum status engine_submit(struct engine *en, struct engine_handle h, struct engi
 
 void engine_cancel(struct engine *en, struct engine_handle h)
 {
-    struct seq *seq = seq_of(en, h);
-    if (!seq)
+    struct seq *seq = h.slot < en->o.max_concurrent_requests ? &en->seq[h.slot] : NULL;
+    if (h.generation == 0 || !seq)
         return;
-    atomic_store(&seq->cancelled,
-                 h.generation); /* when it has just ended: an old generation cancels nobody */
+    /* The slot may end and be taken anew meanwhile: a late cancel must not wipe out the new owner's. */
+    uint32_t seen = atomic_load(&seq->cancelled);
+    do
+        if (atomic_load(&seq->generation) != h.generation)
+            return;
+    while (!atomic_compare_exchange_weak(&seq->cancelled, &seen, h.generation));
     engine_wake(en);
 }
 

@@ -141,18 +141,42 @@ static double fill_mass(struct sampler *s, uint32_t n)
     return sum;
 }
 
+static void candidate_sink(struct candidate *c, uint32_t n, uint32_t i)
+{
+    struct candidate moving = c[i];
+    for (uint32_t child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && candidate_compare(&c[child + 1], &c[child]) < 0)
+            child++;
+        if (candidate_compare(&moving, &c[child]) < 0)
+            break;
+        c[i] = c[child];
+    }
+    c[i] = moving;
+}
+
 /* Ascending cumulative mass up to and with a token must exceed 1 - top_p for it to stay; the best one always
- * stays. */
+ * stays. A heap gives the best ones in order: only what stays is sorted, in place (qsort() would allocate).
+ */
 static uint32_t keep_top_p(struct sampler *s, uint32_t n, double top_p)
 {
-    qsort(s->candidate, n, sizeof *s->candidate, candidate_compare);
-    double sum = fill_mass(s, n), below = 0;
-    uint32_t kept = n;
-    while (kept > 1) {
-        below += s->mass[kept - 1];
-        if (below / sum > 1 - top_p)
-            break;
-        kept--;
+    struct candidate *c = s->candidate;
+    double sum = fill_mass(s, n), left = sum;
+    uint32_t kept = 0;
+    for (uint32_t i = n / 2; i-- > 0;)
+        candidate_sink(c, n, i);
+    while (kept < n && (kept == 0 || left / sum > 1 - top_p)) {
+        struct candidate best = c[0];
+        kept++;
+        c[0] = c[n - kept];
+        c[n - kept] = best;
+        if (kept < n)
+            candidate_sink(c, n - kept, 0);
+        left -= exp((double)best.logit);
+    }
+    for (uint32_t i = 0; i < kept && i < n / 2; i++) { /* from the end to the front, best first */
+        struct candidate swap = c[i];
+        c[i] = c[n - 1 - i];
+        c[n - 1 - i] = swap;
     }
     return kept;
 }

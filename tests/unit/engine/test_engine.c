@@ -56,7 +56,7 @@ static const struct engine_options small = {.max_concurrent_requests = MAX_CONCU
                                             .n_eos = 1};
 
 struct ask {
-    int32_t ids[80];
+    int32_t ids[160];
     uint32_t n_prompt, n_new, n_got;
     struct engine_handle handle;
     bool cancelled_by_us;
@@ -253,6 +253,55 @@ static void test_failures_stay_where_they_belong(void **state)
     engine_free(en);
 }
 
+static uint64_t tokens_when_still(struct engine *en)
+{
+    struct engine_stats before, now;
+    do {
+        engine_stats_read(en, &before);
+        nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+        engine_stats_read(en, &now);
+    } while (now.steps != before.steps || now.steps == 0);
+    return now.tokens_generated;
+}
+
+/* Nobody reads: the pool runs dry and the engine sleeps. A failure meanwhile is still told as one, and what
+ * waited goes on. */
+static void test_unread_events_hold_the_engine(void **state)
+{
+    (void)state;
+    struct engine *en;
+    struct err e;
+    struct loop l;
+    struct ask asks[2];
+    struct engine_options o = small;
+    unsigned left = 2;
+    o.max_concurrent_requests = 2;
+    o.max_total_tokens = 150;
+    loop_init(&l);
+    fake_model_init(&model);
+    assert_int_equal(engine_new(&model, &o, &en, &e), ST_OK);
+    ask_make(&asks[0], 1);
+    asks[0].n_prompt = 5;
+    asks[0].n_new = 70;
+    assert_true(submit(en, &l, &asks[0], 0, true));
+    assert_int_equal(tokens_when_still(en), 64);
+    ask_make(&asks[1], 2);
+    asks[1].n_prompt = 20; /* its first chunk says nothing, so it is computed */
+    model.fail_next = 1;
+    assert_true(submit(en, &l, &asks[1], 1, true));
+    assert_int_equal(tokens_when_still(en), 64);
+    while (left)
+        for (struct inbox_node *n = loop_wait(&l), *after; n; n = after) {
+            after = n->next;
+            left -= take_event(en, asks, n);
+        }
+    assert_int_equal(asks[0].finish, ENGINE_FINISH_LENGTH);
+    assert_int_equal(asks[0].n_got, 70);
+    assert_int_equal(asks[1].finish, ENGINE_FINISH_FAILED);
+    assert_int_equal(asks[1].status, ST_IO);
+    engine_free(en);
+}
+
 static void test_ends_with_work_in_flight(void **state)
 {
     (void)state;
@@ -290,6 +339,11 @@ static void test_limits(void **state)
     assert_int_equal(engine_limits(en)->max_input_tokens, 199);
     assert_int_equal(engine_limits(en)->n_page, MAX_CONCURRENT * 50);
     engine_free(en);
+    o = small;
+    o.max_total_tokens = o.max_batch_total_tokens = 59; /* no multiple of a page */
+    assert_int_equal(engine_new(&model, &o, &en, &e), ST_OK);
+    assert_int_equal(engine_limits(en)->n_page, 15);
+    engine_free(en);
 }
 
 int main(void)
@@ -299,6 +353,7 @@ int main(void)
         cmocka_unit_test(test_cancels_race_with_ends),
         cmocka_unit_test(test_slots_run_out),
         cmocka_unit_test(test_failures_stay_where_they_belong),
+        cmocka_unit_test(test_unread_events_hold_the_engine),
         cmocka_unit_test(test_ends_with_work_in_flight),
         cmocka_unit_test(test_limits),
     };
