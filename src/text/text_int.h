@@ -170,32 +170,6 @@ struct added_match {
 struct added_match added_tokens_next(const struct added_tokens *a, const struct trie *trie, struct str text,
                                      size_t from, size_t *at);
 
-/* ---- model ---- */
-
-struct pair_slot {
-    uint64_t pair;
-    uint32_t rank, id;
-};
-struct bpe {
-    struct map vocab; /* token text -> id; keys borrowed from the document */
-    struct pair_slot *merge;
-    size_t cap_merge;
-    int32_t unk;
-    int32_t byte_id[256]; /* <0xXX> or -1 */
-    bool fuse_unk, byte_fallback, ignore_merges;
-};
-MUST_CHECK enum status bpe_read(const struct json_val *model, struct bpe *out, struct err *e);
-void bpe_fini(struct bpe *b);
-
-struct token_list {
-    int32_t *id;
-    uint32_t *start, *stop;
-    size_t n, cap;
-};
-void token_list_add(struct token_list *l, struct scratch *s, int32_t id, uint32_t start, uint32_t stop);
-void bpe_encode(const struct bpe *b, const struct aligned *text, struct span piece, struct token_list *out,
-                struct scratch *s);
-
 /* ---- post-processing ---- */
 
 #define MAX_FRAME 16
@@ -205,18 +179,5 @@ struct frame { /* ids in front of and behind a single text */
     bool trim_offsets, add_prefix_space;
 };
 MUST_CHECK enum status post_processor_read(const struct json_val *v, struct frame *out, struct err *e);
-
-struct tokenizer {
-    struct json_doc *doc;
-    struct steps normalizers, pre_tokenizers, decoders;
-    struct added_tokens added;
-    struct bpe bpe;
-    struct frame frame;
-    struct vocab vocab;
-    struct str *token_text; /* [n_vocab] as in the file; .p NULL: no such id */
-    int32_t eos;
-    uint64_t max_length;
-    char *chat_template;
-};
 
 #endif

@@ -1,5 +1,5 @@
 /* The tokenizer: runs the stages of encoding and decoding in order. Loading is in tokenizer_load.c. */
-#include "text/text_int.h"
+#include "text/tokenizer_int.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +19,7 @@ static void encode_section(const struct tokenizer *t, struct section *x, struct 
     section_piece(x, s, 0, x->text.n);
     steps_run(&t->pre_tokenizers, x, s);
     for (size_t i = 0; i < x->n_piece && s->status == ST_OK; i++)
-        bpe_encode(&t->bpe, &x->text, x->piece[i], out, s);
+        t->model.kind->encode(&t->model, &x->text, x->piece[i], out, s);
 }
 
 /* Added tokens of the normalized text, and what lies between them. */

@@ -1,6 +1,6 @@
 /* Loading a tokenizer: tokenizer.json, then what stands beside it. Every string stays in the parsed document.
  */
-#include "text/text_int.h"
+#include "text/tokenizer_int.h"
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,18 +14,13 @@
 
 /* ---- the vocabulary by id ---- */
 
-static uint32_t vocab_size(const struct tokenizer *t, const struct json_val *vocab)
+static uint32_t vocab_size(const struct tokenizer *t)
 {
-    struct json_iter it = json_iter(vocab);
-    const struct json_val *v;
-    uint64_t id, n = 0;
-    while ((v = json_next(&it, NULL)))
-        if (json_u64(v, &id) && id >= n)
-            n = id + 1;
+    uint32_t n = t->model.n_token;
     for (size_t i = 0; i < t->added.n; i++)
-        if ((uint64_t)t->added.token[i].id >= n)
-            n = (uint64_t)t->added.token[i].id + 1;
-    return n > VOCAB_MAX ? 0 : (uint32_t)n;
+        if ((uint32_t)t->added.token[i].id >= n)
+            n = (uint32_t)t->added.token[i].id + 1;
+    return n > VOCAB_MAX ? 0 : n;
 }
 
 /* What the token adds to a text, by itself and as raw bytes. */
@@ -80,13 +75,9 @@ static enum status fill_bytes(struct tokenizer *t, struct err *e)
     return ST_OK;
 }
 
-static enum status fill_vocab(struct tokenizer *t, const struct json_val *vocab, struct err *e)
+static enum status fill_vocab(struct tokenizer *t, struct err *e)
 {
-    struct json_iter it = json_iter(vocab);
-    const struct json_val *v;
-    struct str key;
-    uint64_t id;
-    uint32_t n = vocab_size(t, vocab);
+    uint32_t n = vocab_size(t);
     if (n == 0)
         return err_set(e, ST_INVALID, "tokenizer.json: the vocabulary is empty or has absurd ids");
     t->vocab.n_vocab = n;
@@ -95,9 +86,8 @@ static enum status fill_vocab(struct tokenizer *t, const struct json_val *vocab,
     t->token_text = calloc(n, sizeof *t->token_text);
     if (!t->vocab.bytes || !t->vocab.flags || !t->token_text)
         return err_set(e, ST_NO_MEMORY, "no memory for a vocabulary of %u", n);
-    while ((v = json_next(&it, &key)))
-        if (json_u64(v, &id))
-            t->token_text[id] = key;
+    if (t->model.n_token)
+        memcpy(t->token_text, t->model.token, t->model.n_token * sizeof *t->token_text);
     for (size_t i = 0; i < t->added.n; i++) {
         const struct added_token *a = &t->added.token[i];
         t->token_text[a->id] = a->content;
@@ -110,14 +100,7 @@ static enum status fill_vocab(struct tokenizer *t, const struct json_val *vocab,
 
 static enum status read_document(struct tokenizer *t, struct err *e)
 {
-    const struct json_val *root = json_root(t->doc), *model = json_get(root, STR("model"));
-    struct str type = STR("BPE");
-    json_str(json_get(model, STR("type")), &type);
-    if (!model || !json_is(model, JSON_OBJECT))
-        return err_set(e, ST_INVALID, "tokenizer.json has no `model`");
-    if (!str_eq(type, STR("BPE")))
-        return err_set(e, ST_UNSUPPORTED,
-                       "tokenizer.json: model `" STR_FMT "` is not supported by this version", STR_ARG(type));
+    const struct json_val *root = json_root(t->doc);
     enum status st = normalizers_read(json_get(root, STR("normalizer")), &t->normalizers, e);
     if (st == ST_OK)
         st = pre_tokenizers_read(json_get(root, STR("pre_tokenizer")), &t->pre_tokenizers, e);
@@ -130,9 +113,9 @@ static enum status read_document(struct tokenizer *t, struct err *e)
     if (st == ST_OK)
         st = added_tokens_prepare(&t->added, &t->normalizers, e);
     if (st == ST_OK)
-        st = bpe_read(model, &t->bpe, e);
+        st = model_read(json_get(root, STR("model")), &t->model, e);
     if (st == ST_OK)
-        st = fill_vocab(t, json_get(model, STR("vocab")), e);
+        st = fill_vocab(t, e);
     return st;
 }
 
@@ -170,7 +153,7 @@ void tokenizer_free(struct tokenizer *t)
     steps_fini(&t->pre_tokenizers);
     steps_fini(&t->decoders);
     added_tokens_fini(&t->added);
-    bpe_fini(&t->bpe);
+    model_fini(&t->model);
     vocab_fini(&t->vocab);
     free(t->token_text);
     free(t->chat_template);
@@ -188,11 +171,10 @@ static bool token_content(const struct json_val *v, struct str *out)
 
 static int32_t token_id(const struct tokenizer *t, struct str content)
 {
-    uint64_t id;
     for (size_t i = 0; i < t->added.n; i++)
         if (str_eq(t->added.token[i].content, content))
             return t->added.token[i].id;
-    return map_get(&t->bpe.vocab, content, &id) ? (int32_t)id : -1;
+    return model_id(&t->model, content);
 }
 
 static enum status read_config(struct tokenizer *t, const struct json_val *config, struct err *e)

@@ -2,12 +2,25 @@
  *
  * The pairs that could be joined wait in a heap, so that a piece of n characters costs n log n. Which pair
  * becomes which token is one hash table from a pair of ids to rank and result. */
-#include "text/text_int.h"
+#include "text/model/model_int.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NO_SYMBOL UINT32_MAX
+
+struct pair_slot {
+    uint64_t pair;
+    uint32_t rank, id;
+};
+
+struct bpe {
+    struct pair_slot *merge; /* [cap_merge] */
+    size_t cap_merge;
+    int32_t unk;
+    int32_t byte_id[256]; /* <0xXX> or -1 */
+    bool fuse_unk, byte_fallback, ignore_merges;
+};
 
 /* ---- reading ---- */
 
@@ -36,24 +49,6 @@ static const struct pair_slot *merge_find(const struct bpe *b, int32_t left, int
     return slot->pair == UINT64_MAX ? NULL : slot;
 }
 
-static enum status read_vocab(const struct json_val *v, struct bpe *out, struct err *e)
-{
-    struct json_iter it = json_iter(v);
-    const struct json_val *item;
-    struct str key;
-    uint64_t id;
-    if (!json_is(v, JSON_OBJECT) || map_init(&out->vocab, json_len(v)) != ST_OK)
-        return err_set(e, ST_INVALID, "tokenizer.json: model has no `vocab`");
-    while ((item = json_next(&it, &key))) {
-        if (!json_u64(item, &id) || id > INT32_MAX)
-            return err_set(e, ST_INVALID, "tokenizer.json: vocab entry `" STR_FMT "` has no valid id",
-                           STR_ARG(key));
-        if (map_put(&out->vocab, key, id) != ST_OK)
-            return err_set(e, ST_NO_MEMORY, "no memory for the vocabulary");
-    }
-    return ST_OK;
-}
-
 /* "a b" or ["a", "b"]. */
 static bool merge_parts(const struct json_val *v, struct str *a, struct str *b)
 {
@@ -69,29 +64,28 @@ static bool merge_parts(const struct json_val *v, struct str *a, struct str *b)
     return json_len(v) == 2 && json_str(json_at(v, 0), a) && json_str(json_at(v, 1), b);
 }
 
-static enum status add_merge(struct bpe *out, const struct json_val *v, uint32_t rank, struct buf *joined,
-                             struct err *e)
+static enum status add_merge(const struct token_model *m, struct bpe *out, const struct json_val *v,
+                             uint32_t rank, struct buf *joined, struct err *e)
 {
     struct str a, b;
-    uint64_t left, right, id;
     if (!merge_parts(v, &a, &b))
         return err_set(e, ST_INVALID, "tokenizer.json: merge %u is not a pair of strings", rank);
     buf_clear(joined);
     buf_put_str(joined, a);
     buf_put_str(joined, b);
-    if (joined->failed || !map_get(&out->vocab, a, &left) || !map_get(&out->vocab, b, &right) ||
-        !map_get(&out->vocab, buf_str(joined), &id))
+    int32_t left = model_id(m, a), right = model_id(m, b), id = model_id(m, buf_str(joined));
+    if (joined->failed || left < 0 || right < 0 || id < 0)
         return err_set(e, ST_INVALID,
                        "tokenizer.json: merge %u (`" STR_FMT "` `" STR_FMT "`) is out of the vocabulary",
                        rank, STR_ARG(a), STR_ARG(b));
-    uint64_t pair = pair_of((int32_t)left, (int32_t)right);
+    uint64_t pair = pair_of(left, right);
     struct pair_slot *slot = merge_slot(out, pair);
-    *slot = (struct pair_slot){pair, rank,
-                               (uint32_t)id}; /* of equal pairs the last one counts, as in the library */
+    *slot = (struct pair_slot){pair, rank, (uint32_t)id}; /* of equal pairs the last one, as in the library */
     return ST_OK;
 }
 
-static enum status read_merges(const struct json_val *v, struct bpe *out, struct err *e)
+static enum status read_merges(const struct json_val *v, const struct token_model *m, struct bpe *out,
+                               struct err *e)
 {
     struct json_iter it = json_iter(v);
     const struct json_val *item;
@@ -107,7 +101,7 @@ static enum status read_merges(const struct json_val *v, struct bpe *out, struct
     memset(out->merge, 0xff, out->cap_merge * sizeof *out->merge);
     buf_init(&joined, 1u << 20);
     while (st == ST_OK && (item = json_next(&it, NULL)))
-        st = add_merge(out, item, rank++, &joined, e);
+        st = add_merge(m, out, item, rank++, &joined, e);
     buf_fini(&joined);
     return st;
 }
@@ -121,76 +115,47 @@ static enum status refuse_affix(const struct json_val *model, const char *name, 
     return ST_OK;
 }
 
-static enum status read_options(const struct json_val *model, struct bpe *out, struct err *e)
+static enum status read_options(const struct json_val *v, const struct token_model *m, struct bpe *out,
+                                struct err *e)
 {
-    struct str unk;
     double dropout;
-    uint64_t id;
-    if (json_f64(json_get(model, STR("dropout")), &dropout) && dropout > 0)
+    if (json_f64(json_get(v, STR("dropout")), &dropout) && dropout > 0)
         return err_set(e, ST_UNSUPPORTED,
                        "tokenizer.json: BPE dropout makes tokens random and is not supported");
-    json_bool(json_get(model, STR("fuse_unk")), &out->fuse_unk);
-    json_bool(json_get(model, STR("byte_fallback")), &out->byte_fallback);
-    json_bool(json_get(model, STR("ignore_merges")), &out->ignore_merges);
-    out->unk = -1;
-    if (json_str(json_get(model, STR("unk_token")), &unk)) {
-        if (!map_get(&out->vocab, unk, &id))
-            return err_set(e, ST_INVALID, "tokenizer.json: unk_token `" STR_FMT "` is out of the vocabulary",
-                           STR_ARG(unk));
-        out->unk = (int32_t)id;
-    }
+    json_bool(json_get(v, STR("fuse_unk")), &out->fuse_unk);
+    json_bool(json_get(v, STR("byte_fallback")), &out->byte_fallback);
+    json_bool(json_get(v, STR("ignore_merges")), &out->ignore_merges);
     for (unsigned byte = 0; byte < 256; byte++) {
         char name[8];
         snprintf(name, sizeof name, "<0x%02X>", byte);
-        out->byte_id[byte] = map_get(&out->vocab, str_from(name), &id) ? (int32_t)id : -1;
+        out->byte_id[byte] = model_id(m, str_from(name));
     }
-    enum status st = refuse_affix(model, "continuing_subword_prefix", e);
-    return st == ST_OK ? refuse_affix(model, "end_of_word_suffix", e) : st;
+    enum status st = model_read_token(m, v, "unk_token", &out->unk, e);
+    if (st == ST_OK)
+        st = refuse_affix(v, "continuing_subword_prefix", e);
+    return st == ST_OK ? refuse_affix(v, "end_of_word_suffix", e) : st;
 }
 
-enum status bpe_read(const struct json_val *model, struct bpe *out, struct err *e)
+static enum status bpe_read(const struct json_val *v, struct token_model *m, struct err *e)
 {
-    enum status st = read_vocab(json_get(model, STR("vocab")), out, e);
+    struct bpe *b = calloc(1, sizeof *b);
+    if (!b)
+        return err_set(e, ST_NO_MEMORY, "no memory for a tokenizer");
+    m->state = b;
+    enum status st = model_read_vocab(json_get(v, STR("vocab")), m, e);
     if (st == ST_OK)
-        st = read_merges(json_get(model, STR("merges")), out, e);
-    if (st == ST_OK)
-        st = read_options(model, out, e);
-    return st;
+        st = read_merges(json_get(v, STR("merges")), m, b, e);
+    return st == ST_OK ? read_options(v, m, b, e) : st;
 }
 
-void bpe_fini(struct bpe *b)
+static void bpe_free(void *state)
 {
-    map_fini(&b->vocab);
+    struct bpe *b = state;
     free(b->merge);
-    b->merge = NULL;
+    free(b);
 }
 
 /* ---- encoding ---- */
-
-void token_list_add(struct token_list *l, struct scratch *s, int32_t id, uint32_t start, uint32_t stop)
-{
-    if (s->status != ST_OK)
-        return;
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? l->cap * 2 : 256;
-        struct token_list grown = {arena_array(&s->arena, cap, sizeof *l->id),
-                                   arena_array(&s->arena, cap, sizeof *l->start),
-                                   arena_array(&s->arena, cap, sizeof *l->stop), l->n, cap};
-        if (!grown.id || !grown.start || !grown.stop) {
-            scratch_no_memory(s);
-            return;
-        }
-        if (l->n) {
-            memcpy(grown.id, l->id, l->n * sizeof *l->id);
-            memcpy(grown.start, l->start, l->n * sizeof *l->start);
-            memcpy(grown.stop, l->stop, l->n * sizeof *l->stop);
-        }
-        *l = grown;
-    }
-    l->id[l->n] = id;
-    l->start[l->n] = start;
-    l->stop[l->n++] = stop;
-}
 
 struct symbol {
     int32_t id;
@@ -203,6 +168,7 @@ struct candidate {
 };
 
 struct word {
+    const struct token_model *m;
     const struct bpe *b;
     struct symbol *symbol;
     struct candidate *heap;
@@ -304,12 +270,12 @@ static void push_unknown(struct word *w, struct str text, uint32_t begin, uint32
 static void split_characters(struct word *w, struct str text, struct span piece)
 {
     bool unknown_before = false;
-    uint64_t id;
     uint32_t cp;
     for (uint32_t at = piece.begin; at < piece.end;) {
         uint32_t end = at + utf8_decode(text, at, &cp);
-        if (map_get(&w->b->vocab, (struct str){text.p + at, end - at}, &id)) {
-            push_symbol(w, (int32_t)id, at, end);
+        int32_t id = model_id(w->m, (struct str){text.p + at, end - at});
+        if (id >= 0) {
+            push_symbol(w, id, at, end);
             unknown_before = false;
         } else {
             push_unknown(w, text, at, end, &unknown_before);
@@ -336,18 +302,18 @@ static bool word_memory(struct scratch *s, uint32_t n, struct word *w)
     return true;
 }
 
-void bpe_encode(const struct bpe *b, const struct aligned *text, struct span piece, struct token_list *out,
-                struct scratch *s)
+static void bpe_encode(const struct token_model *m, const struct aligned *text, struct span piece,
+                       struct token_list *out, struct scratch *s)
 {
+    const struct bpe *b = m->state;
     uint32_t n = piece.end - piece.begin;
-    struct str whole = {text->p + piece.begin, n};
-    uint64_t id;
-    if (b->ignore_merges && map_get(&b->vocab, whole, &id)) {
-        token_list_add(out, s, (int32_t)id, text->begin[piece.begin], text->end[piece.end - 1]);
+    int32_t whole = b->ignore_merges ? model_id(m, (struct str){text->p + piece.begin, n}) : -1;
+    if (whole >= 0) {
+        token_list_add(out, s, whole, text->begin[piece.begin], text->end[piece.end - 1]);
         return;
     }
     /* A join makes at most two new candidates: three per character are enough for all that ever wait. */
-    struct word w = {.b = b};
+    struct word w = {.m = m, .b = b};
     if (!word_memory(s, n, &w))
         return;
     split_characters(&w, aligned_str(text), piece);
@@ -357,3 +323,6 @@ void bpe_encode(const struct bpe *b, const struct aligned *text, struct span pie
         token_list_add(out, s, symbol->id, text->begin[symbol->begin], text->end[symbol->end - 1]);
     }
 }
+
+const struct token_model_kind model_bpe = {
+    .type = "BPE", .read = bpe_read, .encode = bpe_encode, .free_state = bpe_free};
