@@ -36,6 +36,8 @@ struct scratch {
     void *match_data;               /* of the patterns */
     void *word_symbols, *word_heap; /* of the BPE */
     uint32_t word_cap;
+    void *lattice; /* of the Unigram */
+    uint32_t lattice_cap;
     struct err *e;
     enum status status;
 };

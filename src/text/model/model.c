@@ -1,22 +1,32 @@
 /* The table of models, and what all of them share: vocabulary and token list. */
 #include "text/model/model_int.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define VOCAB_MAX (16u << 20)
 
-static const struct token_model_kind *const kinds[] = {&model_bpe};
+static const struct token_model_kind *const kinds[] = {&model_bpe, &model_wordpiece, &model_wordlevel,
+                                                       &model_unigram};
 
 /* ---- vocabulary ---- */
 
-static enum status vocab_alloc(struct token_model *m, uint64_t n, size_t n_entries, struct err *e)
+enum status model_vocab_alloc(struct token_model *m, uint64_t n_ids, size_t n_entries, struct err *e)
 {
-    if (n > VOCAB_MAX)
+    if (n_ids > VOCAB_MAX)
         return err_set(e, ST_LIMIT, "tokenizer.json: the vocabulary has ids beyond %u", VOCAB_MAX);
-    m->token = calloc(n + 1, sizeof *m->token);
-    m->n_token = (uint32_t)n;
+    m->token = calloc(n_ids + 1, sizeof *m->token);
+    m->n_token = (uint32_t)n_ids;
     if (!m->token || map_init(&m->id, n_entries) != ST_OK)
         return err_set(e, ST_NO_MEMORY, "no memory for a vocabulary of %u", m->n_token);
+    return ST_OK;
+}
+
+enum status model_vocab_add(struct token_model *m, struct str text, uint64_t id, struct err *e)
+{
+    if (map_put(&m->id, text, id) != ST_OK)
+        return err_set(e, ST_NO_MEMORY, "no memory for the vocabulary");
+    m->token[id] = text;
     return ST_OK;
 }
 
@@ -34,11 +44,12 @@ enum status model_read_vocab(const struct json_val *v, struct token_model *m, st
                            STR_ARG(key));
         n = id >= n ? id + 1 : n;
     }
-    enum status st = vocab_alloc(m, n, json_len(v), e);
+    enum status st = model_vocab_alloc(m, n, json_len(v), e);
     for (it = json_iter(v); st == ST_OK && (item = json_next(&it, &key));) {
-        if (!json_u64(item, &id) || map_put(&m->id, key, id) != ST_OK)
-            return err_set(e, ST_NO_MEMORY, "no memory for the vocabulary");
-        m->token[id] = key;
+        if (map_get(&m->id, key, &id)) /* a key again: only its last id counts */
+            m->token[id].p = NULL;
+        if (json_u64(item, &id))
+            st = model_vocab_add(m, key, id, e);
     }
     return st;
 }
@@ -60,6 +71,22 @@ enum status model_read_token(const struct token_model *m, const struct json_val 
     return *out >= 0 ? ST_OK
                      : err_set(e, ST_INVALID, "tokenizer.json: %s `" STR_FMT "` is out of the vocabulary",
                                name, STR_ARG(text));
+}
+
+enum status model_read_str(const struct json_val *v, const char *name, struct str *out, struct err *e)
+{
+    return json_str(json_get(v, str_from(name)), out)
+               ? ST_OK
+               : err_set(e, ST_INVALID, "tokenizer.json: model has no text `%s`", name);
+}
+
+void model_byte_ids(const struct token_model *m, int32_t id[256])
+{
+    for (unsigned byte = 0; byte < 256; byte++) {
+        char name[8];
+        snprintf(name, sizeof name, "<0x%02X>", byte);
+        id[byte] = model_id(m, str_from(name));
+    }
 }
 
 /* ---- tokens ---- */
@@ -89,14 +116,40 @@ void token_list_add(struct token_list *l, struct scratch *s, int32_t id, uint32_
     l->stop[l->n++] = stop;
 }
 
+void model_add_word(int32_t id, const struct aligned *text, struct span piece, struct token_list *out,
+                    struct scratch *s)
+{
+    if (id >= 0)
+        token_list_add(out, s, id, text->begin[piece.begin], text->end[piece.end - 1]);
+    else if (s->status == ST_OK)
+        s->status =
+            err_set(s->e, ST_INVALID, "the text has unknown words and the vocabulary no unknown token");
+}
+
 /* ---- reading ---- */
+
+/* Older files do not say which model it is: what only one of them has tells, in the library's order. */
+static struct str infer_type(const struct json_val *v)
+{
+    const struct json_val *vocab = json_get(v, STR("vocab"));
+    bool unk = json_is(json_get(v, STR("unk_token")), JSON_STRING);
+    if (json_is(vocab, JSON_ARRAY))
+        return STR("Unigram");
+    if (json_is(json_get(v, STR("merges")), JSON_ARRAY))
+        return STR("BPE");
+    if (unk && json_is(json_get(v, STR("continuing_subword_prefix")), JSON_STRING) &&
+        json_is(json_get(v, STR("max_input_chars_per_word")), JSON_UINT))
+        return STR("WordPiece");
+    return unk ? STR("WordLevel") : STR("without a type");
+}
 
 enum status model_read(const struct json_val *v, struct token_model *out, struct err *e)
 {
-    struct str type = STR("BPE");
+    const struct json_val *named = json_get(v, STR("type"));
+    struct str type = named ? STR("") : infer_type(v);
     if (!json_is(v, JSON_OBJECT))
         return err_set(e, ST_INVALID, "tokenizer.json has no `model`");
-    json_str(json_get(v, STR("type")), &type);
+    json_str(named, &type);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (!str_eq(type, str_from(kinds[i]->type)))
             continue;
