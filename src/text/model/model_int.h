@@ -65,7 +65,7 @@ void model_add_word(int32_t id, const struct aligned *text, struct span piece, s
 
 /* ---- pieces by their bytes ---- */
 
-#define PIECE_MAX_BYTES 1024u /* bounds the steps from one place of a text */
+#define PIECE_MAX_BYTES 512u /* bounds the steps from one place of a text */
 #define PIECE_ROOT      0u
 #define PIECE_NONE      UINT32_MAX
 #define PIECE_ENDS      0x80000000u /* in `base`: a piece ends at this node */
