@@ -31,14 +31,20 @@ static size_t literal_length(struct str s)
     return i < s.n ? i + 1 : s.n;
 }
 
-/* Names of members in blue, text in green, an error in red. */
+/* Names of members in blue, text in green, an error in red; the texts of a list on two grounds in turn, so
+ * that the white space at their ends is seen. */
 static void print_coloured(struct str text)
 {
+    static const char *const ground[] = {"\033[30;42m", "\033[30;46m"};
     bool is_error = str_has_prefix(text, STR("{\"error\""));
+    unsigned n_item = 0;
     for (size_t i = 0; i < text.n;) {
         size_t n = text.p[i] == '"' ? literal_length((struct str){text.p + i, text.n - i}) : 1;
         bool is_name = n > 1 && i + n < text.n && text.p[i + n] == ':';
-        if (n > 1)
+        bool is_item = n > 1 && !is_name && text.p[i - 1] != ':';
+        if (is_item)
+            fputs(ground[n_item++ % 2], stdout);
+        else if (n > 1)
             fputs(is_name ? "\033[34m" : is_error ? "\033[31m" : "\033[32m", stdout);
         fwrite(text.p + i, 1, n, stdout);
         if (n > 1)
