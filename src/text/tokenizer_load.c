@@ -223,8 +223,10 @@ enum status tokenizer_open(const char *path, struct tokenizer **out, struct err 
     st = from_document(doc, out, e);
     if (st == ST_OK && is_dir) {
         st = open_config(*out, path, e);
-        if (st != ST_OK)
+        if (st != ST_OK) {
             tokenizer_free(*out);
+            *out = NULL;
+        }
     }
     return st;
 }
