@@ -61,6 +61,11 @@ void merges_put(struct merges *m, int32_t left, int32_t right, uint32_t rank, ui
     *slot_find(m, pair) = (struct merge){pair, rank, id};
 }
 
+void merges_prefetch(const struct merges *m, int32_t left, int32_t right)
+{
+    __builtin_prefetch(&m->slot[pair_hash(pair_of((uint32_t)left, (uint32_t)right)) & m->mask]);
+}
+
 const struct merge *merges_find(const struct merges *m, int32_t left, int32_t right)
 {
     const struct merge *found = slot_find(m, pair_of((uint32_t)left, (uint32_t)right));
