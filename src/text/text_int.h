@@ -37,6 +37,8 @@ struct scratch {
     void *match_data;  /* of the patterns */
     void *word_cache;  /* of the BPE: words met before, [word_mask + 1] */
     size_t word_mask;
+    void *lattice; /* of the Unigram */
+    uint32_t lattice_cap;
     struct err *e;
     enum status status;
 };

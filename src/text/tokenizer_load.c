@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #define TOKENIZER_JSON_MAX_BYTES (512u << 20)
+#define TOKENIZER_JSON_FLAGS     (JSON_ALLOW_DUPLICATES | JSON_SERDE_NUMBERS)
 #define CONFIG_JSON_MAX_BYTES    (16u << 20)
 #define VOCAB_MAX                (16u << 20)
 #define ABSURD_LENGTH            1e15 /* transformers writes 1e30 for "no limit" */
@@ -141,7 +142,7 @@ static enum status from_document(struct json_doc *doc, struct tokenizer **out, s
 enum status tokenizer_from_json(struct str json, struct tokenizer **out, struct err *e)
 {
     struct json_doc *doc;
-    enum status st = json_parse(json, JSON_ALLOW_DUPLICATES, &doc, e);
+    enum status st = json_parse(json, TOKENIZER_JSON_FLAGS, &doc, e);
     return st == ST_OK ? from_document(doc, out, e) : st;
 }
 
@@ -217,7 +218,7 @@ enum status tokenizer_open(const char *path, struct tokenizer **out, struct err 
     struct json_doc *doc;
     if (snprintf(file, sizeof file, "%s%s", path, is_dir ? "/tokenizer.json" : "") >= (int)sizeof file)
         return err_set(e, ST_INVALID, "the tokenizer's path is too long");
-    enum status st = json_parse_file(file, TOKENIZER_JSON_MAX_BYTES, JSON_ALLOW_DUPLICATES, &doc, e);
+    enum status st = json_parse_file(file, TOKENIZER_JSON_MAX_BYTES, TOKENIZER_JSON_FLAGS, &doc, e);
     if (st != ST_OK)
         return st;
     st = from_document(doc, out, e);
