@@ -133,6 +133,8 @@ bool unicode_is_word(uint32_t cp);
 
 /* ---- added tokens ---- */
 
+#define ADDED_TOKEN_MAX_BYTES 4096 /* bounds the work at one place of the text */
+
 struct added_token {
     struct str content;
     int32_t id;
