@@ -18,6 +18,7 @@ struct adding {
     struct map index; /* content -> place in t->added */
     uint32_t n_vocab; /* pieces of the model */
     int64_t max_id;   /* of the added tokens */
+    size_t n_known;   /* added tokens that stand over those which are only listed */
     size_t cap;
 };
 
@@ -159,10 +160,12 @@ static enum status add_numbered(struct adding *a, struct err *e)
     return st;
 }
 
-/* Those that are only listed, unless they are there with any flags. */
+/* Those that are only listed, unless they were there before any list; of two lists the later one has its way.
+ */
 static enum status add_listed(struct adding *a, struct added_token token, struct err *e)
 {
-    if (find(a, token.content))
+    uint64_t at;
+    if (map_get(&a->index, token.content, &at) && at < a->n_known)
         return ST_OK;
     token.special |= is_named(a->t, token.content);
     return add(a, token, e);
@@ -190,6 +193,7 @@ static enum status add_all(struct adding *a, const struct special_source *from, 
     struct tokenizer *t = a->t;
     bool again = from->class && from->class->special_again;
     enum status st = add_numbered(a, e);
+    a->n_known = t->added.n;
     for (unsigned i = 0; i < t->n_named && st == ST_OK; i++)
         st = add_listed(a, t->named[i].token, e);
     if (st == ST_OK)

@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PIECES_MAX      (4u << 20)
-#define MERGE_MAX_BYTES (1ull << 32) /* bytes of parts looked up in all; real vocabularies need a hundredth  \
-                                      */
+#define PIECES_MAX (4u << 20)
+#define MERGE_MAX_BYTES                                                                                      \
+    (1ull << 32) /* bytes of parts looked up in all; real vocabularies need a hundredth                      \
+                  */
 
 void pieces_fini(struct pieces *p)
 {
