@@ -2,7 +2,7 @@
  * tokenizer.json.
  *
  * A tokenizer is read once and then immutable: any number of threads may use it at once. Text is UTF-8;
- * offsets are bytes into the text as it was given. */
+ * offsets are bytes into the text as it was given, unless code points are asked for. */
 #ifndef TEXT_TOKENIZER_H
 #define TEXT_TOKENIZER_H
 
@@ -34,7 +34,8 @@ struct tokens {
 };
 
 enum tokenizer_flag {
-    TOKENIZER_ADD_SPECIAL = 1, /* what post-processing adds (bos, ...) */
+    TOKENIZER_ADD_SPECIAL = 1,  /* what post-processing adds (bos, ...) */
+    TOKENIZER_CHAR_OFFSETS = 2, /* offsets count code points, as the library's Python side gives them */
 };
 
 /* `text` must be valid UTF-8 (ST_INVALID). Linear or n log n in the text's length. */
@@ -47,6 +48,8 @@ void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, b
                       struct buf *out);
 
 const struct vocab *tokenizer_vocab(const struct tokenizer *t);
+/* A token as the vocabulary spells it, not as it reads (`Ġthe`); empty when no token has that id. Borrows. */
+struct str tokenizer_token_text(const struct tokenizer *t, int32_t id);
 bool tokenizer_is_special(const struct tokenizer *t, int32_t id);
 /* The id of a token's text, or -1. */
 int32_t tokenizer_token_id(const struct tokenizer *t, struct str text);

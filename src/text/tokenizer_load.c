@@ -182,6 +182,7 @@ enum status tokenizer_open(const char *path, struct tokenizer **out, struct err 
     struct tokenizer_config *config;
     struct json_doc *doc;
     struct stat info;
+    *out = NULL;
     bool made, is_dir = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
     enum status st = is_dir ? tokenizer_config_open(path, &config, e) : tokenizer_config_empty(&config, e);
     if (st != ST_OK)

@@ -3,6 +3,7 @@
  * object. Both become a byte-level BPE whose merges follow from the ranks. */
 #include "text/source/source_int.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FILLER_MAX 1000000
@@ -35,7 +36,7 @@ static const char *const old_special[] = {"<unk>",
                                           "[TOOL_CONTENT]"};
 #define BYTE_LEVEL_ONLY                                                                                      \
     "{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":false,\"use_regex\":true}"
-/* mistral-common, which transformers uses for these files, puts <s> (always id 1) in front of a text. */
+/* mistral-common, which transformers uses for these files, puts <s> (which has id 1) in front of a text. */
 #define BOS_FIRST                                                                                            \
     "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}},"        \
     "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"special_tokens\":{\"<s>\":{\"id\":\"<s>\",\"ids\":[1],"  \
@@ -200,27 +201,49 @@ enum status tiktoken_write(struct source_input *in, struct str file, struct buf 
 
 struct tekken {
     struct ranks ranks;
-    const struct json_val *special; /* NULL: the old list */
+    struct str *special; /* [n_listed] by rank */
+    size_t n_listed;
     struct str regex;
     uint64_t n_special; /* ids in front of the ranks */
 };
+
+/* The special tokens by rank: listed ones without gaps, or the old list. */
+static enum status read_tekken_specials(struct tekken *t, const struct json_val *list, struct err *e)
+{
+    bool listed = json_is(list, JSON_ARRAY);
+    struct json_iter it = json_iter(listed ? list : NULL);
+    const struct json_val *item;
+    uint64_t rank;
+    t->n_listed = listed ? json_len(list) : N_OLD;
+    t->special = calloc(t->n_listed + 1, sizeof *t->special);
+    if (!t->special)
+        return err_set(e, ST_NO_MEMORY, "no memory for special tokens");
+    for (size_t i = 0; i < N_OLD && !listed; i++)
+        t->special[i] = str_from(old_special[i]);
+    while ((item = json_next(&it, NULL)))
+        if (!json_u64(json_get(item, STR("rank")), &rank) || rank >= t->n_listed || t->special[rank].p ||
+            !json_str(json_get(item, STR("token_str")), &t->special[rank]))
+            return err_set(e, ST_INVALID, "special_tokens: an entry has no text, or the ranks have gaps");
+    return ST_OK;
+}
 
 static enum status read_tekken_config(struct tekken *t, const struct json_val *root, uint64_t *n_vocab,
                                       struct err *e)
 {
     const struct json_val *config = json_get(root, STR("config"));
-    const struct json_val *size = json_get(config, STR("default_vocab_size"));
-    t->special = json_get(root, STR("special_tokens"));
-    size_t listed = json_is(t->special, JSON_ARRAY) ? json_len(t->special) : N_OLD;
+    uint64_t total;
+    enum status st = read_tekken_specials(t, json_get(root, STR("special_tokens")), e);
+    if (st != ST_OK)
+        return st;
     if (!json_str(json_get(config, STR("pattern")), &t->regex))
         return err_set(e, ST_INVALID, "`config.pattern` is not a string");
     if (!json_u64(json_get(config, STR("default_num_special_tokens")), &t->n_special))
-        t->n_special = listed;
-    if (t->n_special > FILLER_MAX || listed > t->n_special)
+        t->n_special = t->n_listed;
+    if (t->n_special > FILLER_MAX || t->n_listed > t->n_special)
         return err_set(e, ST_INVALID, "`default_num_special_tokens` does not fit the special tokens");
     *n_vocab = json_len(json_get(root, STR("vocab")));
-    uint64_t total;
-    if (json_u64(size, &total) && total >= t->n_special && total - t->n_special < *n_vocab)
+    if (json_u64(json_get(config, STR("default_vocab_size")), &total) && total >= t->n_special &&
+        total - t->n_special < *n_vocab)
         *n_vocab = total - t->n_special;
     return ST_OK;
 }
@@ -240,39 +263,12 @@ static enum status read_tekken_ranks(struct tekken *t, const struct json_val *vo
     return st == ST_OK ? ranks_finish(&t->ranks, e) : st;
 }
 
-/* The special token of a rank: listed, old, or a filler. */
-static bool special_of(const struct tekken *t, uint64_t rank, char filler[48], struct str *out)
+static void write_tekken_specials(const struct tekken *t, bool as_vocab, struct buf *out)
 {
-    uint64_t at;
-    size_t listed = json_is(t->special, JSON_ARRAY) ? json_len(t->special) : N_OLD;
-    if (rank >= listed) {
-        *out = (struct str){filler, (size_t)snprintf(filler, 48, "<SPECIAL_%llu>", (unsigned long long)rank)};
-        return true;
-    }
-    if (!json_is(t->special, JSON_ARRAY)) {
-        *out = str_from(old_special[rank]);
-        return true;
-    }
-    /* nearly always in order: look there first */
-    const struct json_val *here = json_at(t->special, rank);
-    if (json_u64(json_get(here, STR("rank")), &at) && at == rank)
-        return json_str(json_get(here, STR("token_str")), out);
-    struct json_iter it = json_iter(t->special);
-    const struct json_val *item;
-    while ((item = json_next(&it, NULL)))
-        if (json_u64(json_get(item, STR("rank")), &at) && at == rank)
-            return json_str(json_get(item, STR("token_str")), out);
-    return false;
-}
-
-static enum status write_tekken_specials(const struct tekken *t, bool as_vocab, struct buf *out,
-                                         struct err *e)
-{
-    char filler[48];
-    struct str text;
     for (uint64_t rank = 0; rank < t->n_special; rank++) {
-        if (!special_of(t, rank, filler, &text))
-            return err_set(e, ST_INVALID, "special_tokens: rank %llu is missing", (unsigned long long)rank);
+        char filler[48];
+        int n = snprintf(filler, sizeof filler, "<SPECIAL_%llu>", (unsigned long long)rank);
+        struct str text = rank < t->n_listed ? t->special[rank] : (struct str){filler, (size_t)n};
         if (!as_vocab) {
             write_added(out, text, rank);
             continue;
@@ -281,7 +277,22 @@ static enum status write_tekken_specials(const struct tekken *t, bool as_vocab, 
         write_json_str(out, text);
         buf_printf(out, ":%llu", (unsigned long long)rank);
     }
-    return ST_OK;
+}
+
+/* The names that mistral-common gives to some of them. */
+static void write_tekken_names(const struct tekken *t, struct buf *out)
+{
+    static const char *const names[][2] = {
+        {"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}, {"pad_token", "<pad>"}};
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        size_t rank = 0;
+        while (rank < t->n_listed && !str_eq(t->special[rank], str_from(names[k][1])))
+            rank++;
+        if (rank == t->n_listed)
+            continue;
+        write_comma(out, '{');
+        buf_printf(out, "\"%s\":\"%s\"", names[k][0], names[k][1]);
+    }
 }
 
 static enum status write_tekken(struct tekken *t, const struct json_val *root, struct buf *out, struct err *e)
@@ -290,14 +301,15 @@ static enum status write_tekken(struct tekken *t, const struct json_val *root, s
     enum status st = read_tekken_config(t, root, &n, e);
     if (st == ST_OK)
         st = read_tekken_ranks(t, json_get(root, STR("vocab")), n, e);
-    buf_put_str(
-        out, STR("{\"special_tokens\":{\"bos_token\":\"<s>\",\"eos_token\":\"</s>\",\"unk_token\":\"<unk>\","
-                 "\"pad_token\":\"<pad>\"},\"added_tokens\":["));
-    if (st == ST_OK)
-        st = write_tekken_specials(t, false, out, e);
+    if (st != ST_OK)
+        return st;
+    bool has_bos = t->n_listed > 1 && str_eq(t->special[1], STR("<s>"));
+    buf_put_str(out, STR("{\"special_tokens\":{"));
+    write_tekken_names(t, out);
+    buf_put_str(out, STR("},\"added_tokens\":["));
+    write_tekken_specials(t, false, out);
     buf_put_str(out, STR("],"));
-    if (st == ST_OK)
-        st = write_pipeline(&t->ranks.pieces, t->regex, BOS_FIRST, out, e);
+    st = write_pipeline(&t->ranks.pieces, t->regex, has_bos ? BOS_FIRST : BYTE_LEVEL_ONLY, out, e);
     if (st != ST_OK)
         return st;
     buf_put_str(out, STR(",\"vocab\":"));
@@ -305,9 +317,9 @@ static enum status write_tekken(struct tekken *t, const struct json_val *root, s
     if (out->failed)
         return err_set(e, ST_NO_MEMORY, "no memory for a vocabulary");
     out->n--; /* the object goes on */
-    st = write_tekken_specials(t, true, out, e);
+    write_tekken_specials(t, true, out);
     buf_put_str(out, STR("}}}"));
-    return st;
+    return ST_OK;
 }
 
 enum status tekken_write(struct source_input *in, struct str file, struct buf *out, struct err *e)
@@ -322,6 +334,7 @@ enum status tekken_write(struct source_input *in, struct str file, struct buf *o
     ranks_init(&t.ranks);
     st = write_tekken(&t, json_root(doc), out, e);
     ranks_fini(&t.ranks);
+    free(t.special);
     json_free(doc);
     return st == ST_OK ? st : err_prefix(e, "%s", in->path);
 }
