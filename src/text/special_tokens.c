@@ -101,7 +101,10 @@ static bool default_token(const struct special_source *from, const char *name, s
             out->token = (struct added_token){.content = str_from(c->special[i + 1]), .special = true};
             return true;
         }
-    return false;
+    if (strcmp(name, "pad_token") != 0 || !json_str(json_get(from->padding, STR("pad_token")), &text))
+        return false;
+    out->token = (struct added_token){.content = text, .special = true};
+    return true;
 }
 
 static enum status collect_named(struct tokenizer *t, const struct special_source *from, struct err *e)

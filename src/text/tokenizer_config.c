@@ -261,6 +261,20 @@ static enum status read_template_value(struct tokenizer_config *c, const struct 
     return st;
 }
 
+/* Line ends as Python reads a text file: all become \n. */
+static void unify_lines(struct buf *text)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text->n; i++) {
+        if (text->p[i] == '\r' && i + 1 < text->n && text->p[i + 1] == '\n')
+            continue;
+        text->p[n++] = text->p[i];
+        if (text->p[n - 1] == '\r')
+            text->p[n - 1] = '\n';
+    }
+    text->n = n;
+}
+
 /* A template file; ST_NOT_FOUND when there is none. */
 static enum status read_template_file(struct tokenizer_config *c, const char *path, struct str name,
                                       struct err *e)
@@ -271,6 +285,7 @@ static enum status read_template_file(struct tokenizer_config *c, const char *pa
     if (st == ST_OK && !utf8_valid(buf_str(&text)))
         st = err_set(e, ST_INVALID, "%s is not valid UTF-8", path);
     if (st == ST_OK) {
+        unify_lines(&text);
         struct str copy = arena_strdup(&c->arena, buf_str(&text)), key = arena_strdup(&c->arena, name);
         st = copy.p && key.p ? put_template(c, key, copy, e)
                              : err_set(e, ST_NO_MEMORY, "no memory for a chat template");

@@ -24,6 +24,7 @@ struct tokenizer {
 struct special_source {
     const struct tokenizer_class *class; /* NULL: none is known, or needed */
     const struct json_val *made;         /* a document that a source made; NULL: a tokenizer.json */
+    const struct json_val *padding;      /* the document's section: it may name a pad_token */
 };
 
 /* special_tokens.c: after added tokens, model and post-processor have been read. */

@@ -193,6 +193,7 @@ enum status tokenizer_open(const char *path, struct tokenizer **out, struct err 
         return st;
     }
     from.made = made ? json_root(doc) : NULL;
+    from.padding = json_get(json_root(doc), STR("padding"));
     return from_document(doc, config, &from, out, e);
 }
 
