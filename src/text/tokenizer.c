@@ -228,17 +228,80 @@ bool tokenizer_is_special(const struct tokenizer *t, int32_t id)
     return id >= 0 && (uint32_t)id < t->vocab.n_vocab && (t->vocab.flags[id] & VOCAB_SPECIAL);
 }
 
+int32_t tokenizer_token_id(const struct tokenizer *t, struct str text)
+{
+    for (size_t i = 0; i < t->added.n; i++)
+        if (str_eq(t->added.token[i].content, text))
+            return t->added.token[i].id;
+    return model_id(&t->model, text);
+}
+
+bool tokenizer_special(const struct tokenizer *t, size_t i, struct str *name, struct str *text)
+{
+    if (i >= t->n_named)
+        return false;
+    *name = t->named[i].name;
+    *text = t->named[i].token.content;
+    return true;
+}
+
+struct str tokenizer_special_text(const struct tokenizer *t, struct str name)
+{
+    for (unsigned i = 0; i < t->n_named; i++)
+        if (str_eq(t->named[i].name, name))
+            return t->named[i].token.content;
+    return STR("");
+}
+
+int32_t tokenizer_special_id(const struct tokenizer *t, struct str name)
+{
+    struct str text = tokenizer_special_text(t, name);
+    return text.n ? tokenizer_token_id(t, text) : -1;
+}
+
 int32_t tokenizer_eos(const struct tokenizer *t)
 {
-    return t->eos;
+    return tokenizer_special_id(t, STR("eos_token"));
+}
+
+size_t tokenizer_all_eos(const struct tokenizer *t, const int32_t **ids)
+{
+    *ids = t->eos;
+    return t->n_eos;
+}
+
+bool tokenizer_template_at(const struct tokenizer *t, size_t i, struct str *name, struct str *text)
+{
+    if (i >= t->config->n_template)
+        return false;
+    *name = t->config->template[i].name;
+    *text = t->config->template[i].text;
+    return true;
+}
+
+struct str tokenizer_template(const struct tokenizer *t, struct str name)
+{
+    for (unsigned i = 0; i < t->config->n_template; i++)
+        if (str_eq(t->config->template[i].name, name))
+            return t->config->template[i].text;
+    return STR("");
 }
 
 struct str tokenizer_chat_template(const struct tokenizer *t)
 {
-    return t->chat_template ? str_from(t->chat_template) : STR("");
+    return tokenizer_template(t, STR("default"));
+}
+
+bool tokenizer_cleans_up(const struct tokenizer *t)
+{
+    bool forced = false;
+    json_bool(tokenizer_config_option(
+                  t->config, "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"),
+              &forced);
+    return t->config->clean_up_spaces && (forced || strcmp(t->model.kind->type, "BPE") != 0);
 }
 
 uint64_t tokenizer_max_length(const struct tokenizer *t)
 {
-    return t->max_length;
+    return t->config->max_length;
 }

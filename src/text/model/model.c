@@ -90,6 +90,13 @@ enum status model_read_vocab(const struct json_val *v, struct token_model *m, st
         n = id >= n ? id + 1 : n;
     }
     enum status st = model_vocab_alloc(m, n, json_len(v), e);
+    for (it = json_iter(v); st == ST_OK && (item = json_next(&it, &key));) {
+        int32_t before = model_id(m, key);
+        if (json_u64(item, &id))
+            st = model_vocab_add(m, key, (uint32_t)id, e);
+        if (before >= 0 && (uint64_t)before != id) /* a key again: only its last id counts */
+            m->token[before] = (struct str){0};
+    }
     return st;
 }
 
