@@ -33,9 +33,10 @@ struct section {
 /* One encode call's memory and first failure. */
 struct scratch {
     struct arena arena;
-    void *match_data;               /* of the patterns */
-    void *word_symbols, *word_heap; /* of the BPE */
-    uint32_t word_cap;
+    size_t text_bytes; /* of the call's text */
+    void *match_data;  /* of the patterns */
+    void *word_cache;  /* of the BPE: words met before, [word_mask + 1] */
+    size_t word_mask;
     struct err *e;
     enum status status;
 };

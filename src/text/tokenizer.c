@@ -174,7 +174,7 @@ enum status tokenizer_encode(const struct tokenizer *t, struct str text, unsigne
                        TOKENIZER_MAX_TEXT_BYTES);
     if (!utf8_valid(text))
         return err_set(e, ST_INVALID, "the text is not valid UTF-8");
-    struct scratch s = {.e = e};
+    struct scratch s = {.text_bytes = text.n, .e = e};
     struct token_list list = {0};
     arena_init(&s.arena, text.n * ARENA_BYTES_PER_BYTE + ARENA_BYTES_BASE);
     encode_text(t, text, &list, &s);

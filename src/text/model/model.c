@@ -1,4 +1,6 @@
 /* The table of models, and what all of them share: vocabulary and token list. */
+#include "base/map.h"
+#include "base/rng.h"
 #include "text/model/model_int.h"
 #include <stdlib.h>
 #include <string.h>
@@ -9,15 +11,54 @@ static const struct token_model_kind *const kinds[] = {&model_bpe};
 
 /* ---- vocabulary ---- */
 
-static enum status vocab_alloc(struct token_model *m, uint64_t n, size_t n_entries, struct err *e)
+enum status model_vocab_alloc(struct token_model *m, uint64_t n_id, size_t n_entry, struct err *e)
 {
-    if (n > VOCAB_MAX)
+    size_t cap = 16;
+    if (n_id > VOCAB_MAX || n_entry > VOCAB_MAX)
         return err_set(e, ST_LIMIT, "tokenizer.json: the vocabulary has ids beyond %u", VOCAB_MAX);
-    m->token = calloc(n + 1, sizeof *m->token);
-    m->n_token = (uint32_t)n;
-    if (!m->token || map_init(&m->id, n_entries) != ST_OK)
+    while (cap / 4 * 3 <= n_entry)
+        cap *= 2;
+    m->token = calloc(n_id + 1, sizeof *m->token);
+    m->slot = calloc(cap, sizeof *m->slot);
+    m->n_token = (uint32_t)n_id;
+    m->slot_mask = cap - 1;
+    m->hash_key = rng_entropy();
+    if (!m->token || !m->slot)
         return err_set(e, ST_NO_MEMORY, "no memory for a vocabulary of %u", m->n_token);
     return ST_OK;
+}
+
+/* The slot that holds the token, or the free one where it would go. */
+static struct id_slot *slot_find(const struct token_model *m, struct str token, uint32_t *hash)
+{
+    uint64_t h = hash_bytes(token.p, token.n, m->hash_key);
+    *hash = (uint32_t)(h >> 32);
+    for (size_t i = h & m->slot_mask;; i = (i + 1) & m->slot_mask) {
+        struct id_slot *s = &m->slot[i];
+        if (!s->id_plus_1 || (s->hash == *hash && str_eq(m->token[s->id_plus_1 - 1], token)))
+            return s;
+    }
+}
+
+enum status model_vocab_put(struct token_model *m, struct str token, uint32_t id, struct err *e)
+{
+    uint32_t hash;
+    struct id_slot *s = slot_find(m, token, &hash);
+    if (m->token[id].p && !str_eq(m->token[id], token))
+        return err_set(e, ST_INVALID,
+                       "tokenizer.json: tokens `" STR_FMT "` and `" STR_FMT "` have the same id %u",
+                       STR_ARG(m->token[id]), STR_ARG(token), id);
+    if (s->id_plus_1)
+        m->token[s->id_plus_1 - 1] = (struct str){0};
+    m->token[id] = (struct str){token.p ? token.p : "", token.n};
+    *s = (struct id_slot){hash, id + 1};
+    return ST_OK;
+}
+
+int32_t model_id(const struct token_model *m, struct str token)
+{
+    uint32_t hash;
+    return m->slot ? (int32_t)slot_find(m, token, &hash)->id_plus_1 - 1 : -1;
 }
 
 enum status model_read_vocab(const struct json_val *v, struct token_model *m, struct err *e)
@@ -34,19 +75,11 @@ enum status model_read_vocab(const struct json_val *v, struct token_model *m, st
                            STR_ARG(key));
         n = id >= n ? id + 1 : n;
     }
-    enum status st = vocab_alloc(m, n, json_len(v), e);
-    for (it = json_iter(v); st == ST_OK && (item = json_next(&it, &key));) {
-        if (!json_u64(item, &id) || map_put(&m->id, key, id) != ST_OK)
-            return err_set(e, ST_NO_MEMORY, "no memory for the vocabulary");
-        m->token[id] = key;
-    }
+    enum status st = model_vocab_alloc(m, n, json_len(v), e);
+    for (it = json_iter(v); st == ST_OK && (item = json_next(&it, &key));)
+        if (json_u64(item, &id))
+            st = model_vocab_put(m, key, (uint32_t)id, e);
     return st;
-}
-
-int32_t model_id(const struct token_model *m, struct str token)
-{
-    uint64_t id;
-    return map_get(&m->id, token, &id) ? (int32_t)id : -1;
 }
 
 enum status model_read_token(const struct token_model *m, const struct json_val *v, const char *name,
@@ -111,7 +144,7 @@ void model_fini(struct token_model *m)
 {
     if (m->kind && m->state)
         m->kind->free_state(m->state);
-    map_fini(&m->id);
+    free(m->slot);
     free(m->token);
     *m = (struct token_model){0};
 }
