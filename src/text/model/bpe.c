@@ -13,6 +13,7 @@
 #define CACHE_WORD_MAX 64    /* bytes of a word that is remembered */
 #define CACHE_SLOTS    8192u
 #define AFFIX_MAX      256
+#define MERGE_BLOCK    64
 
 enum { UNK_NONE = -1, UNK_MISSING = -2 }; /* not asked for; asked for, but out of the vocabulary */
 
@@ -67,30 +68,54 @@ static int32_t guess_id(const struct token_model *m, struct str token, int32_t l
     return model_id(m, token);
 }
 
-static enum status add_merge(const struct token_model *m, struct bpe *out, const struct json_val *v,
-                             uint32_t rank, int32_t *last, struct err *e)
-{
+/* A merge on its way into the table. */
+struct new_merge {
     struct str a, b;
+    uint64_t hash_a, hash_b;
+    int32_t left, right, id;
+};
+
+static enum status resolve_merge(const struct token_model *m, const struct bpe *b, uint32_t rank,
+                                 int32_t last, struct new_merge *x, struct err *e)
+{
     char joined[2 * AFFIX_MAX];
-    if (!merge_parts(v, &a, &b))
-        return err_set(e, ST_INVALID, "tokenizer.json: merge %u is not a pair of strings", rank);
-    struct str tail = b.n >= out->prefix.n ? (struct str){b.p + out->prefix.n, b.n - out->prefix.n} : b;
-    if (a.n + tail.n > sizeof joined)
+    bool has_prefix = x->b.n >= b->prefix.n;
+    struct str tail = has_prefix ? (struct str){x->b.p + b->prefix.n, x->b.n - b->prefix.n} : x->b;
+    if (x->a.n + tail.n > sizeof joined)
         return err_set(e, ST_LIMIT, "tokenizer.json: merge %u makes a token of more than %zu bytes", rank,
                        sizeof joined);
-    memcpy(joined, a.p, a.n);
-    memcpy(joined + a.n, tail.p, tail.n);
-    int32_t left = model_id(m, a), right = model_id(m, b),
-            id = guess_id(m, (struct str){joined, a.n + tail.n}, *last);
-    if (left < 0 || right < 0 || id < 0 || b.n < out->prefix.n)
+    memcpy(joined, x->a.p, x->a.n);
+    memcpy(joined + x->a.n, tail.p, tail.n);
+    x->left = model_id_prepared(m, x->a, x->hash_a);
+    x->right = model_id_prepared(m, x->b, x->hash_b);
+    x->id = guess_id(m, (struct str){joined, x->a.n + tail.n}, last);
+    if (x->left < 0 || x->right < 0 || x->id < 0 || !has_prefix)
         return err_set(e, ST_INVALID,
                        "tokenizer.json: merge %u (`" STR_FMT "` `" STR_FMT "`) is out of the vocabulary",
-                       rank, STR_ARG(a), STR_ARG(b));
-    merges_put(&out->merges, left, right, rank, (uint32_t)id);
-    note_meeting(out, a, b);
-    if (left == out->unk || right == out->unk)
-        out->merges.may_cut = false;
-    *last = id;
+                       rank, STR_ARG(x->a), STR_ARG(x->b));
+    return ST_OK;
+}
+
+/* Each of the three passes has the tables' places for the next one fetched: a large table is in no cache. */
+static enum status add_merges(const struct token_model *m, struct bpe *out, struct new_merge *x, uint32_t n,
+                              uint32_t rank, struct err *e)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        x[i].hash_a = model_id_prepare(m, x[i].a);
+        x[i].hash_b = model_id_prepare(m, x[i].b);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        enum status st = resolve_merge(m, out, rank + i, i ? x[i - 1].id : 0, &x[i], e);
+        if (st != ST_OK)
+            return st;
+        merges_prefetch(&out->merges, x[i].left, x[i].right);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        merges_put(&out->merges, x[i].left, x[i].right, rank + i, (uint32_t)x[i].id);
+        note_meeting(out, x[i].a, x[i].b);
+        if (x[i].left == out->unk || x[i].right == out->unk)
+            out->merges.may_cut = false;
+    }
     return ST_OK;
 }
 
@@ -99,15 +124,23 @@ static enum status read_merges(const struct json_val *v, const struct token_mode
 {
     struct json_iter it = json_iter(v);
     const struct json_val *item;
+    struct new_merge block[MERGE_BLOCK];
     struct str line;
-    uint32_t rank = 0;
-    int32_t last = 0;
+    uint32_t rank = 0, n = 0;
     enum status st = merges_init(&out->merges, json_len(v), e);
-    while (st == ST_OK && (item = json_next(&it, NULL)))
-        if (!json_str(item, &line) || !str_has_prefix(line, STR("#version")))
-            st = add_merge(m, out, item, rank++, &last, e);
+    while (st == ST_OK && (item = json_next(&it, NULL))) {
+        if (json_str(item, &line) && str_has_prefix(line, STR("#version")))
+            continue;
+        if (!merge_parts(item, &block[n].a, &block[n].b))
+            return err_set(e, ST_INVALID, "tokenizer.json: merge %u is not a pair of strings", rank + n);
+        if (++n == MERGE_BLOCK) {
+            st = add_merges(m, out, block, n, rank, e);
+            rank += n;
+            n = 0;
+        }
+    }
     out->merges.may_cut &= out->prefix.n == 0 && out->suffix.n == 0;
-    return st;
+    return st == ST_OK ? add_merges(m, out, block, n, rank, e) : st;
 }
 
 static enum status read_affix(const struct json_val *v, const char *name, struct str *out, struct err *e)

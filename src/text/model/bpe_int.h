@@ -25,6 +25,7 @@ MUST_CHECK enum status merges_init(struct merges *m, size_t n, struct err *e);
 void merges_fini(struct merges *m);
 /* Of equal pairs the last one counts. */
 void merges_put(struct merges *m, int32_t left, int32_t right, uint32_t rank, uint32_t id);
+void merges_prefetch(const struct merges *m, int32_t left, int32_t right);
 const struct merge *merges_find(const struct merges *m, int32_t left, int32_t right); /* NULL: no merge */
 void merges_meet(struct merges *m, uint32_t left_char, uint32_t right_char);
 /* Can a merge cross between these two characters? */

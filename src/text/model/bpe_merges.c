@@ -61,6 +61,11 @@ void merges_put(struct merges *m, int32_t left, int32_t right, uint32_t rank, ui
     *slot_find(m, pair) = (struct merge){pair, rank, id};
 }
 
+void merges_prefetch(const struct merges *m, int32_t left, int32_t right)
+{
+    __builtin_prefetch(&m->slot[pair_hash(pair_of((uint32_t)left, (uint32_t)right)) & m->mask]);
+}
+
 const struct merge *merges_find(const struct merges *m, int32_t left, int32_t right)
 {
     const struct merge *found = slot_find(m, pair_of((uint32_t)left, (uint32_t)right));
@@ -119,10 +124,6 @@ static uint32_t join_short(const struct merges *m, struct symbol *symbol, uint32
 
 /* ---- a long word ---- */
 
-struct waiting {
-    uint32_t rank, left, id; /* id: what the join would become */
-};
-
 struct link {
     uint32_t prev, next;
     bool gone; /* joined into another */
@@ -132,68 +133,88 @@ struct word {
     const struct merges *m;
     struct symbol *symbol;
     struct link *link;
-    struct waiting *heap;
+    uint64_t *heap; /* rank << 32 | left symbol: the smallest is joined first; four children a node */
     uint32_t n, n_heap;
 };
 
-static bool earlier(const struct waiting *a, const struct waiting *b)
+/* Puts `key` at or below `at`, where its children are in order. */
+static void heap_sink(struct word *w, uint32_t at, uint64_t key)
 {
-    return a->rank != b->rank ? a->rank < b->rank : a->left < b->left;
+    for (;;) {
+        uint64_t first = (uint64_t)at * 4 + 1, last = first + 4 < w->n_heap ? first + 4 : w->n_heap;
+        if (first >= w->n_heap)
+            break;
+        uint32_t least = (uint32_t)first;
+        for (uint32_t child = least + 1; child < last; child++)
+            if (w->heap[child] < w->heap[least])
+                least = child;
+        if (key <= w->heap[least])
+            break;
+        w->heap[at] = w->heap[least];
+        at = least;
+    }
+    w->heap[at] = key;
 }
 
-static void heap_push(struct word *w, struct waiting c)
+static void heap_push(struct word *w, uint64_t key)
 {
     uint32_t at = w->n_heap++;
-    while (at && earlier(&c, &w->heap[(at - 1) / 2])) {
-        w->heap[at] = w->heap[(at - 1) / 2];
-        at = (at - 1) / 2;
+    while (at && key < w->heap[(at - 1) / 4]) {
+        w->heap[at] = w->heap[(at - 1) / 4];
+        at = (at - 1) / 4;
     }
-    w->heap[at] = c;
+    w->heap[at] = key;
 }
 
-static struct waiting heap_pop(struct word *w)
+static uint64_t heap_pop(struct word *w)
 {
-    struct waiting top = w->heap[0], last = w->heap[--w->n_heap];
-    uint32_t at = 0, child;
-    while ((child = 2 * at + 1) < w->n_heap) {
-        if (child + 1 < w->n_heap && earlier(&w->heap[child + 1], &w->heap[child]))
-            child++;
-        if (!earlier(&w->heap[child], &last))
-            break;
-        w->heap[at] = w->heap[child];
-        at = child;
-    }
-    w->heap[at] = last;
+    uint64_t top = w->heap[0], last = w->heap[--w->n_heap];
+    heap_sink(w, 0, last);
     return top;
+}
+
+static const struct merge *right_merge(const struct word *w, uint32_t left)
+{
+    uint32_t right = w->link[left].next;
+    return right == NO_SYMBOL ? NULL : merges_find(w->m, w->symbol[left].id, w->symbol[right].id);
 }
 
 static void consider(struct word *w, uint32_t left)
 {
-    if (left == NO_SYMBOL || w->link[left].next == NO_SYMBOL)
-        return;
-    const struct merge *m = merges_find(w->m, w->symbol[left].id, w->symbol[w->link[left].next].id);
+    const struct merge *m = left == NO_SYMBOL ? NULL : right_merge(w, left);
     if (m)
-        heap_push(w, (struct waiting){m->rank, left, m->id});
+        heap_push(w, (uint64_t)m->rank << 32 | left);
 }
 
-static void join_one(struct word *w, struct waiting c)
+static void join_one(struct word *w, uint64_t key)
 {
-    struct symbol *left = &w->symbol[c.left];
-    struct link *link = &w->link[c.left];
+    uint32_t left = (uint32_t)key;
+    struct link *link = &w->link[left];
+    const struct merge *m = link->gone ? NULL : right_merge(w, left);
+    if (!m || m->rank != key >> 32) /* one of the two has become something else since */
+        return;
     uint32_t right = link->next;
-    if (link->gone || right == NO_SYMBOL)
-        return;
-    const struct merge *m = merges_find(w->m, left->id, w->symbol[right].id);
-    if (!m || m->id != c.id) /* one of the two has become something else since */
-        return;
-    left->id = (int32_t)c.id;
-    left->n_bytes += w->symbol[right].n_bytes;
+    w->symbol[left].id = (int32_t)m->id;
+    w->symbol[left].n_bytes += w->symbol[right].n_bytes;
     w->link[right].gone = true;
     link->next = w->link[right].next;
     if (link->next != NO_SYMBOL)
-        w->link[link->next].prev = c.left;
+        w->link[link->next].prev = left;
     consider(w, link->prev);
-    consider(w, c.left);
+    consider(w, left);
+}
+
+/* All pairs at once: cheaper than one push each. */
+static void heap_fill(struct word *w)
+{
+    for (uint32_t i = 0; i + 1 < w->n; i++) {
+        const struct merge *m = right_merge(w, i);
+        if (m)
+            w->heap[w->n_heap++] = (uint64_t)m->rank << 32 | i;
+    }
+    for (uint32_t i = w->n_heap / 4 + 1; i-- > 0;)
+        if (i < w->n_heap)
+            heap_sink(w, i, w->heap[i]);
 }
 
 static uint32_t join_long(const struct merges *m, struct symbol *symbol, uint32_t n, struct scratch *s)
@@ -208,8 +229,7 @@ static uint32_t join_long(const struct merges *m, struct symbol *symbol, uint32_
     }
     for (uint32_t i = 0; i < n; i++)
         w.link[i] = (struct link){i ? i - 1 : NO_SYMBOL, i + 1 < n ? i + 1 : NO_SYMBOL, false};
-    for (uint32_t i = 0; i + 1 < n; i++)
-        consider(&w, i);
+    heap_fill(&w);
     while (w.n_heap)
         join_one(&w, heap_pop(&w));
     uint32_t left = 0;

@@ -29,21 +29,24 @@ enum status model_vocab_alloc(struct token_model *m, uint64_t n_id, size_t n_ent
 }
 
 /* The slot that holds the token, or the free one where it would go. */
-static struct id_slot *slot_find(const struct token_model *m, struct str token, uint32_t *hash)
+static struct id_slot *slot_find(const struct token_model *m, struct str token, uint64_t hash)
 {
-    uint64_t h = hash_bytes(token.p, token.n, m->hash_key);
-    *hash = (uint32_t)(h >> 32);
-    for (size_t i = h & m->slot_mask;; i = (i + 1) & m->slot_mask) {
+    for (size_t i = hash & m->slot_mask;; i = (i + 1) & m->slot_mask) {
         struct id_slot *s = &m->slot[i];
-        if (!s->id_plus_1 || (s->hash == *hash && str_eq(m->token[s->id_plus_1 - 1], token)))
+        if (!s->id_plus_1 || (s->hash == hash >> 32 && str_eq(m->token[s->id_plus_1 - 1], token)))
             return s;
     }
 }
 
+static uint64_t token_hash(const struct token_model *m, struct str token)
+{
+    return hash_bytes(token.p, token.n, m->hash_key);
+}
+
 enum status model_vocab_put(struct token_model *m, struct str token, uint32_t id, struct err *e)
 {
-    uint32_t hash;
-    struct id_slot *s = slot_find(m, token, &hash);
+    uint64_t hash = token_hash(m, token);
+    struct id_slot *s = slot_find(m, token, hash);
     if (m->token[id].p && !str_eq(m->token[id], token))
         return err_set(e, ST_INVALID,
                        "tokenizer.json: tokens `" STR_FMT "` and `" STR_FMT "` have the same id %u",
@@ -51,14 +54,25 @@ enum status model_vocab_put(struct token_model *m, struct str token, uint32_t id
     if (s->id_plus_1)
         m->token[s->id_plus_1 - 1] = (struct str){0};
     m->token[id] = (struct str){token.p ? token.p : "", token.n};
-    *s = (struct id_slot){hash, id + 1};
+    *s = (struct id_slot){(uint32_t)(hash >> 32), id + 1};
     return ST_OK;
+}
+
+uint64_t model_id_prepare(const struct token_model *m, struct str token)
+{
+    uint64_t hash = token_hash(m, token);
+    __builtin_prefetch(&m->slot[hash & m->slot_mask]);
+    return hash;
+}
+
+int32_t model_id_prepared(const struct token_model *m, struct str token, uint64_t hash)
+{
+    return (int32_t)slot_find(m, token, hash)->id_plus_1 - 1;
 }
 
 int32_t model_id(const struct token_model *m, struct str token)
 {
-    uint32_t hash;
-    return m->slot ? (int32_t)slot_find(m, token, &hash)->id_plus_1 - 1 : -1;
+    return model_id_prepared(m, token, token_hash(m, token));
 }
 
 enum status model_read_vocab(const struct json_val *v, struct token_model *m, struct err *e)
