@@ -54,8 +54,8 @@ def run(path, lines, *args):
 def byte_offsets(text, offsets):
     """Offsets in bytes from those in characters."""
     at = [0, *itertools.accumulate(len(c.encode()) for c in text)]
-    # The library leaves the offsets of an empty token behind the text in bytes.
-    return [[b, e] if b == at[-1] else [at[b], at[e]] for b, e in offsets]
+    # Offsets that begin behind the text stay in bytes: the library finds no character for them.
+    return [[b, e] if max(b, e) > len(text) else [at[b], at[e]] for b, e in offsets]
 
 
 def stream(tokenizer, ids, skip_special):
