@@ -7,16 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char usage[] = "Usage: prompteur-bench [options]\n"
-                            "  --model-id DIR   a checkpoint's folder (default: random weights)\n"
-                            "  --shape S|M      random weights: 135M or 1.1B parameters (default M)\n"
-                            "  --kernels        operations one by one instead of a whole model\n"
-                            "  --threads N      default: the CPUs this process may use\n"
-                            "  --isa NAME       instruction set: %s\n"
-                            "  --compute T      bf16 (default) or f32\n"
-                            "  --prompt N       tokens of the prefill (default 512)\n"
-                            "  --decode N       tokens decoded a round (default 16)\n"
-                            "  --rounds N       medians of this many (default 5)\n";
+static const char usage[] =
+    "Usage: prompteur-bench [options]\n"
+    "  --model-id DIR   a checkpoint's folder (default: random weights)\n"
+    "  --shape S|M      random weights: 135M or 1.1B parameters (default M)\n"
+    "  --kernels        operations one by one instead of a whole model\n"
+    "  --tokenizer PATH with --text FILE: one thread loads a tokenizer and encodes a text\n"
+    "  --threads N      default: the CPUs this process may use\n"
+    "  --isa NAME       instruction set: %s\n"
+    "  --compute T      bf16 (default) or f32\n"
+    "  --prompt N       tokens of the prefill (default 512)\n"
+    "  --decode N       tokens decoded a round (default 16)\n"
+    "  --rounds N       medians of this many (default 5)\n";
 
 static bool read_number(const char *text, unsigned min, unsigned max, unsigned *out)
 {
@@ -35,6 +37,10 @@ static bool read_option(struct bench_options *o, const char *name, const char *v
         o->model_dir = value;
     else if (strcmp(name, "--shape") == 0)
         o->shape = value;
+    else if (strcmp(name, "--tokenizer") == 0)
+        o->tokenizer = value;
+    else if (strcmp(name, "--text") == 0)
+        o->text = value;
     else if (strcmp(name, "--isa") == 0)
         o->isa = value;
     else if (strcmp(name, "--threads") == 0)
@@ -89,7 +95,12 @@ int main(int argc, char **argv)
             i++;
         }
     }
+    if (!o.tokenizer != !o.text) {
+        fprintf(stderr, "prompteur-bench: --tokenizer and --text go together\n");
+        return 2;
+    }
     enum status st = o.kernels     ? bench_kernels(&o, &e)
+                     : o.tokenizer ? bench_tokenizer(&o, &e)
                      : o.model_dir ? bench_model(&o, o.model_dir, &e)
                                    : bench_synthetic(&o, &e);
     if (st != ST_OK) {

@@ -19,6 +19,8 @@ static const struct command {
     {"serve", command_serve, "serve the model over HTTP (the default)"},
     {"logits", command_logits,
      "numbers a person can check: JSON lines of prompts in, logprobs and greedy tokens out"},
+    {"tokenize", command_tokenize,
+     "a model's tokens: JSON lines of strings in, ids and offsets out, and back"},
 };
 
 static const struct command *command_find(const char *name)
@@ -100,14 +102,20 @@ static int run_command(const struct command *command, int argc, char **argv)
     return code;
 }
 
+static int unknown_command(const char *name)
+{
+    fprintf(stderr, "prompteur: unknown command `%s`; commands: ", name);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        fprintf(stderr, "%s%s", i ? ", " : "", commands[i].name);
+    fprintf(stderr, "; see prompteur --help\n");
+    return EXIT_USAGE;
+}
+
 int main(int argc, char **argv)
 {
     const struct command *command = argc > 1 ? command_find(argv[1]) : NULL;
     int skip = command ? 2 : 1;
-    if (argc > 1 && !command && argv[1][0] != '-') {
-        fprintf(stderr, "prompteur: unknown command `%s`; commands: serve, logits; see prompteur --help\n",
-                argv[1]);
-        return EXIT_USAGE;
-    }
+    if (argc > 1 && !command && argv[1][0] != '-')
+        return unknown_command(argv[1]);
     return run_command(command ? command : &commands[0], argc - skip, argv + skip);
 }

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CONTENT_MAX_BYTES 4096 /* bounds the work at one place of the text */
-
 static enum status read_token(const struct json_val *v, struct added_token *out, struct err *e)
 {
     uint64_t id;
@@ -15,7 +13,7 @@ static enum status read_token(const struct json_val *v, struct added_token *out,
     if (!json_u64(json_get(v, STR("id")), &id) || id > INT32_MAX)
         return err_set(e, ST_INVALID, "tokenizer.json: an added token has no valid `id`");
     if (!json_str(json_get(v, STR("content")), &out->content) || out->content.n == 0 ||
-        out->content.n > CONTENT_MAX_BYTES)
+        out->content.n > ADDED_TOKEN_MAX_BYTES)
         return err_set(e, ST_INVALID, "tokenizer.json: added token %llu has no valid `content`",
                        (unsigned long long)id);
     out->id = (int32_t)id;

@@ -12,19 +12,19 @@ enum status stream_init(struct stream *s, const struct tokenizer *t, const int32
                         const struct str *stop, uint32_t n_stop)
 {
     size_t keep = n_prompt < PROMPT_TAIL ? n_prompt : PROMPT_TAIL;
-    *s = (struct stream){.tokenizer = t, .stop = stop, .n_stop = n_stop, .n_prompt = keep, .cap_ids = 64};
+    *s = (struct stream){.tokenizer = t, .n_prompt = keep, .cap_ids = 64};
     buf_init(&s->text, TEXT_MAX_BYTES);
     buf_init(&s->before, TEXT_MAX_BYTES);
     buf_init(&s->after, TEXT_MAX_BYTES);
     s->ids = malloc(s->cap_ids * sizeof *s->ids);
-    if (!s->ids)
-        return ST_NO_MEMORY;
+    enum status st = s->ids ? stop_set_init(&s->stop, stop, n_stop) : ST_NO_MEMORY;
+    if (st != ST_OK) {
+        stream_fini(s);
+        return st;
+    }
     if (keep)
         memcpy(s->ids, prompt + (n_prompt - keep), keep * sizeof *s->ids);
     s->n_ids = s->read_offset = keep;
-    for (uint32_t i = 0; i < n_stop; i++)
-        if (stop[i].n > s->max_stop_bytes)
-            s->max_stop_bytes = stop[i].n;
     return ST_OK;
 }
 
@@ -32,6 +32,7 @@ void stream_fini(struct stream *s)
 {
     free(s->ids);
     s->ids = NULL;
+    stop_set_fini(&s->stop);
     buf_fini(&s->text);
     buf_fini(&s->before);
     buf_fini(&s->after);
@@ -40,21 +41,6 @@ void stream_fini(struct stream *s)
 static bool ends_in_replacement(struct str text)
 {
     return str_has_suffix(text, STR("\xef\xbf\xbd"));
-}
-
-/* Is there a stop string that ends in the last `n_new` bytes of the text? */
-static bool stop_found(const struct stream *s, size_t n_new)
-{
-    size_t look = n_new + s->max_stop_bytes;
-    struct str tail = buf_str(&s->text);
-    if (tail.n > look) {
-        tail.p += tail.n - look;
-        tail.n = look;
-    }
-    for (uint32_t i = 0; i < s->n_stop; i++)
-        if (s->stop[i].n && str_find(tail, s->stop[i], 0) != SIZE_MAX)
-            return true;
-    return false;
 }
 
 static enum status ids_add(struct stream *s, int32_t id)
@@ -70,35 +56,80 @@ static enum status ids_add(struct stream *s, int32_t id)
     return ST_OK;
 }
 
-enum status stream_push(struct stream *s, int32_t id, struct str *delta, bool *stopped)
+/* What `text` has beyond the length of `known`, in characters: a later token may change how earlier ones
+ * decode, and lengths are all that the reference compares. */
+static struct str text_behind(struct str known, struct str text)
 {
-    enum status st = ids_add(s, id);
-    *delta = STR("");
-    *stopped = false;
-    if (st != ST_OK)
-        return st;
+    size_t at = 0;
+    for (size_t n = utf8_count(known); n && at < text.n; n--)
+        do
+            at++;
+        while (at < text.n && ((unsigned char)text.p[at] & 0xc0) == 0x80);
+    return (struct str){text.p + at, text.n - at};
+}
+
+/* What the ids behind read_offset add to the text of those in front of it; borrows from s->after. */
+static enum status decode_new(struct stream *s, struct str *added)
+{
+    size_t from = s->prefix_offset;
     buf_clear(&s->before);
     buf_clear(&s->after);
-    tokenizer_decode(s->tokenizer, s->ids + s->prefix_offset, s->read_offset - s->prefix_offset,
-                     s->skip_special, &s->before);
-    tokenizer_decode(s->tokenizer, s->ids + s->prefix_offset, s->n_ids - s->prefix_offset, s->skip_special,
-                     &s->after);
+    tokenizer_decode(s->tokenizer, s->ids + from, s->read_offset - from, s->skip_special, &s->before);
+    tokenizer_decode(s->tokenizer, s->ids + from, s->n_ids - from, s->skip_special, &s->after);
     if (s->before.failed || s->after.failed)
         return ST_NO_MEMORY;
-    if (s->after.n <= s->before.n || ends_in_replacement(buf_str(&s->after)))
-        return ST_OK;
-    struct str text = buf_str(&s->after);
-    /* A later token may change how earlier ones decode: cut at a character all the same. */
-    size_t from = s->before.n;
-    while (from < text.n && ((unsigned char)text.p[from] & 0xc0) == 0x80)
-        from++;
-    *delta = (struct str){text.p + from, text.n - from};
-    s->prefix_offset = s->read_offset;
-    s->read_offset = s->n_ids;
-    buf_put_str(&s->text, *delta);
+    *added = text_behind(buf_str(&s->before), buf_str(&s->after));
+    return ST_OK;
+}
+
+/* The text up to `until` that no delta has given out yet. */
+static struct str take(struct stream *s, size_t until)
+{
+    size_t from = s->n_released;
+    s->n_released = until;
+    return until > from ? (struct str){s->text.p + from, until - from} : STR("");
+}
+
+/* Appends to the text and finds what of it may be given out. */
+static enum status release(struct stream *s, struct str added, struct str *delta, bool *stopped)
+{
+    size_t end, n_stop, before = s->text.n;
+    buf_put_str(&s->text, added);
     if (s->text.failed)
         return ST_LIMIT;
-    *stopped = s->n_stop && stop_found(s, delta->n);
+    *stopped = stop_set_feed(&s->stop, added, &end, &n_stop);
+    if (s->strip_stop && *stopped)
+        s->text.n = before + end - n_stop;
+    *delta = take(s, s->strip_stop && !*stopped ? s->text.n - stop_set_pending(&s->stop) : s->text.n);
+    return ST_OK;
+}
+
+enum status stream_push(struct stream *s, int32_t id, struct str *delta, bool *stopped)
+{
+    struct str added;
+    *delta = STR("");
+    *stopped = false;
+    enum status st = ids_add(s, id);
+    if (st == ST_OK)
+        st = decode_new(s, &added);
+    if (st != ST_OK || added.n == 0 || ends_in_replacement(buf_str(&s->after)))
+        return st;
+    s->prefix_offset = s->read_offset;
+    s->read_offset = s->n_ids;
+    return release(s, added, delta, stopped);
+}
+
+enum status stream_finish(struct stream *s, struct str *delta)
+{
+    struct str added;
+    enum status st = decode_new(s, &added);
+    if (st != ST_OK)
+        return st;
+    buf_put_str(&s->text, added);
+    if (s->text.failed)
+        return ST_LIMIT;
+    *delta = take(s, s->text.n);
+    s->prefix_offset = s->read_offset = s->n_ids;
     return ST_OK;
 }
 
@@ -111,7 +142,6 @@ enum status stream_generated_text(struct stream *s, struct buf *out)
     buf_clear(&s->after);
     tokenizer_decode(s->tokenizer, s->ids + from, s->n_prompt - from, true, &s->before);
     tokenizer_decode(s->tokenizer, s->ids + from, s->n_ids - from, true, &s->after);
-    size_t skip = s->before.n < s->after.n ? s->before.n : s->after.n;
-    buf_put(out, s->after.p + skip, s->after.n - skip);
+    buf_put_str(out, text_behind(buf_str(&s->before), buf_str(&s->after)));
     return out->failed || s->before.failed || s->after.failed ? ST_NO_MEMORY : ST_OK;
 }

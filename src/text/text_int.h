@@ -11,6 +11,9 @@
 #include "text/tokenizer.h"
 #include "json/json.h"
 
+/* How a tokenizer.json is parsed: numbers as the library's own reader has them, for scores decide ties. */
+#define TOKENIZER_JSON_FLAGS (JSON_ALLOW_DUPLICATES | JSON_SERDE_NUMBERS)
+
 /* Text whose bytes remember their origin: byte i came from original bytes begin[i] .. end[i] - 1. */
 struct aligned {
     char *p;
@@ -33,9 +36,10 @@ struct section {
 /* One encode call's memory and first failure. */
 struct scratch {
     struct arena arena;
-    void *match_data;               /* of the patterns */
-    void *word_symbols, *word_heap; /* of the BPE */
-    uint32_t word_cap;
+    size_t text_bytes; /* of the call's text */
+    void *match_data;  /* of the patterns */
+    void *word_cache;  /* of the BPE: words met before, [word_mask + 1] */
+    size_t word_mask;
     void *lattice; /* of the Unigram */
     uint32_t lattice_cap;
     struct err *e;
@@ -134,6 +138,8 @@ int byte_level_decode(uint32_t cp);                          /* the byte, or -1 
 bool unicode_is_word(uint32_t cp);
 
 /* ---- added tokens ---- */
+
+#define ADDED_TOKEN_MAX_BYTES 4096 /* bounds the work at one place of the text */
 
 struct added_token {
     struct str content;

@@ -110,8 +110,31 @@ static void tokens_put(struct tokens *out, int32_t id, uint32_t start, uint32_t 
     out->stop[out->n++] = stop;
 }
 
-static enum status frame_tokens(const struct tokenizer *t, const struct token_list *list, unsigned flags,
-                                struct tokens *out, struct err *e)
+/* From bytes to code points, before anything is trimmed: trimming counts in the unit at hand. An offset
+ * inside a character becomes the character's own; an empty token behind the text keeps its bytes, as the
+ * library has it. */
+static enum status offsets_count_chars(struct tokens *out, struct str text, struct err *e)
+{
+    uint32_t *number = malloc((text.n + 1) * sizeof *number), n_char = 0;
+    if (!number)
+        return err_set(e, ST_NO_MEMORY, "no memory for the offsets of %zu bytes", text.n);
+    for (size_t i = 0; i < text.n; i++) {
+        n_char += ((unsigned char)text.p[i] & 0xc0) != 0x80;
+        number[i] = n_char - 1;
+    }
+    number[text.n] = n_char;
+    for (size_t i = 0; i < out->n; i++) {
+        if (out->start[i] >= text.n)
+            continue;
+        out->start[i] = number[out->start[i]];
+        out->stop[i] = out->stop[i] <= text.n ? number[out->stop[i]] : out->start[i] + 2;
+    }
+    free(number);
+    return ST_OK;
+}
+
+static enum status frame_tokens(const struct tokenizer *t, struct str text, const struct token_list *list,
+                                unsigned flags, struct tokens *out, struct err *e)
 {
     const struct frame *f = &t->frame;
     enum status st = tokens_alloc(out, list->n + f->n_prefix + f->n_suffix, e);
@@ -119,6 +142,12 @@ static enum status frame_tokens(const struct tokenizer *t, const struct token_li
         return st;
     for (size_t i = 0; i < list->n; i++)
         tokens_put(out, list->id[i], list->start[i], list->stop[i]);
+    if (flags & TOKENIZER_CHAR_OFFSETS)
+        st = offsets_count_chars(out, text, e);
+    if (st != ST_OK) {
+        tokens_fini(out);
+        return st;
+    }
     if (f->trim_offsets)
         trim_offsets(t, out);
     if (!(flags & TOKENIZER_ADD_SPECIAL))
@@ -145,13 +174,13 @@ enum status tokenizer_encode(const struct tokenizer *t, struct str text, unsigne
                        TOKENIZER_MAX_TEXT_BYTES);
     if (!utf8_valid(text))
         return err_set(e, ST_INVALID, "the text is not valid UTF-8");
-    struct scratch s = {.e = e};
+    struct scratch s = {.text_bytes = text.n, .e = e};
     struct token_list list = {0};
     arena_init(&s.arena, text.n * ARENA_BYTES_PER_BYTE + ARENA_BYTES_BASE);
     encode_text(t, text, &list, &s);
     enum status st = s.status;
     if (st == ST_OK)
-        st = frame_tokens(t, &list, flags, out, e);
+        st = frame_tokens(t, text, &list, flags, out, e);
     scratch_fini(&s);
     return st;
 }
@@ -183,6 +212,12 @@ void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, b
 
 /* ---- what it knows ---- */
 
+struct str tokenizer_token_text(const struct tokenizer *t, int32_t id)
+{
+    bool known = id >= 0 && (uint32_t)id < t->vocab.n_vocab && t->token_text[id].p;
+    return known ? t->token_text[id] : STR("");
+}
+
 const struct vocab *tokenizer_vocab(const struct tokenizer *t)
 {
     return &t->vocab;
@@ -193,17 +228,80 @@ bool tokenizer_is_special(const struct tokenizer *t, int32_t id)
     return id >= 0 && (uint32_t)id < t->vocab.n_vocab && (t->vocab.flags[id] & VOCAB_SPECIAL);
 }
 
+int32_t tokenizer_token_id(const struct tokenizer *t, struct str text)
+{
+    for (size_t i = 0; i < t->added.n; i++)
+        if (str_eq(t->added.token[i].content, text))
+            return t->added.token[i].id;
+    return model_id(&t->model, text);
+}
+
+bool tokenizer_special(const struct tokenizer *t, size_t i, struct str *name, struct str *text)
+{
+    if (i >= t->n_named)
+        return false;
+    *name = t->named[i].name;
+    *text = t->named[i].token.content;
+    return true;
+}
+
+struct str tokenizer_special_text(const struct tokenizer *t, struct str name)
+{
+    for (unsigned i = 0; i < t->n_named; i++)
+        if (str_eq(t->named[i].name, name))
+            return t->named[i].token.content;
+    return STR("");
+}
+
+int32_t tokenizer_special_id(const struct tokenizer *t, struct str name)
+{
+    struct str text = tokenizer_special_text(t, name);
+    return text.n ? tokenizer_token_id(t, text) : -1;
+}
+
 int32_t tokenizer_eos(const struct tokenizer *t)
 {
-    return t->eos;
+    return tokenizer_special_id(t, STR("eos_token"));
+}
+
+size_t tokenizer_all_eos(const struct tokenizer *t, const int32_t **ids)
+{
+    *ids = t->eos;
+    return t->n_eos;
+}
+
+bool tokenizer_template_at(const struct tokenizer *t, size_t i, struct str *name, struct str *text)
+{
+    if (i >= t->config->n_template)
+        return false;
+    *name = t->config->template[i].name;
+    *text = t->config->template[i].text;
+    return true;
+}
+
+struct str tokenizer_template(const struct tokenizer *t, struct str name)
+{
+    for (unsigned i = 0; i < t->config->n_template; i++)
+        if (str_eq(t->config->template[i].name, name))
+            return t->config->template[i].text;
+    return STR("");
 }
 
 struct str tokenizer_chat_template(const struct tokenizer *t)
 {
-    return t->chat_template ? str_from(t->chat_template) : STR("");
+    return tokenizer_template(t, STR("default"));
+}
+
+bool tokenizer_cleans_up(const struct tokenizer *t)
+{
+    bool forced = false;
+    json_bool(tokenizer_config_option(
+                  t->config, "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"),
+              &forced);
+    return t->config->clean_up_spaces && (forced || strcmp(t->model.kind->type, "BPE") != 0);
 }
 
 uint64_t tokenizer_max_length(const struct tokenizer *t)
 {
-    return t->max_length;
+    return t->config->max_length;
 }

@@ -1,17 +1,11 @@
-/* Loading a tokenizer: tokenizer.json, then what stands beside it. Every string stays in the parsed document.
- */
+/* Loading a tokenizer: its tokenizer.json, found or made (source/), with what stands beside it. Every string
+ * stays in the parsed document or in the config's. */
 #include "text/tokenizer_int.h"
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define TOKENIZER_JSON_MAX_BYTES (512u << 20)
-#define TOKENIZER_JSON_FLAGS     (JSON_ALLOW_DUPLICATES | JSON_SERDE_NUMBERS)
-#define CONFIG_JSON_MAX_BYTES    (16u << 20)
-#define VOCAB_MAX                (16u << 20)
-#define ABSURD_LENGTH            1e15 /* transformers writes 1e30 for "no limit" */
+#define VOCAB_MAX (16u << 20)
 
 /* ---- the vocabulary by id ---- */
 
@@ -99,7 +93,7 @@ static enum status fill_vocab(struct tokenizer *t, struct err *e)
 
 /* ---- tokenizer.json ---- */
 
-static enum status read_document(struct tokenizer *t, struct err *e)
+static enum status read_document(struct tokenizer *t, const struct special_source *from, struct err *e)
 {
     const struct json_val *root = json_root(t->doc);
     enum status st = normalizers_read(json_get(root, STR("normalizer")), &t->normalizers, e);
@@ -112,38 +106,95 @@ static enum status read_document(struct tokenizer *t, struct err *e)
     if (st == ST_OK)
         st = added_tokens_read(json_get(root, STR("added_tokens")), &t->added, e);
     if (st == ST_OK)
-        st = added_tokens_prepare(&t->added, &t->normalizers, e);
-    if (st == ST_OK)
         st = model_read(json_get(root, STR("model")), &t->model, e);
+    if (st == ST_OK)
+        st = special_tokens_apply(t, from, e);
+    if (st == ST_OK)
+        st = added_tokens_prepare(&t->added, &t->normalizers, e);
     if (st == ST_OK)
         st = fill_vocab(t, e);
     return st;
 }
 
-/* Takes the document. */
-static enum status from_document(struct json_doc *doc, struct tokenizer **out, struct err *e)
+static void add_eos(struct tokenizer *t, int64_t id)
+{
+    for (size_t i = 0; i < t->n_eos; i++)
+        if (t->eos[i] == id)
+            return;
+    if (id >= 0 && id <= INT32_MAX && t->n_eos < TOKENIZER_MAX_EOS)
+        t->eos[t->n_eos++] = (int32_t)id;
+}
+
+/* The tokenizer's own end, then those of generation_config.json: a number or a list. */
+static void collect_eos(struct tokenizer *t)
+{
+    const struct json_doc *file = t->config->generation;
+    const struct json_val *ids = file ? json_get(json_root(file), STR("eos_token_id")) : NULL, *item;
+    struct json_iter it = json_iter(ids);
+    int64_t id;
+    add_eos(t, tokenizer_special_id(t, STR("eos_token")));
+    if (json_i64(ids, &id))
+        add_eos(t, id);
+    while ((item = json_next(&it, NULL)))
+        if (json_i64(item, &id))
+            add_eos(t, id);
+}
+
+/* Takes document and config. */
+static enum status from_document(struct json_doc *doc, struct tokenizer_config *config,
+                                 const struct special_source *from, struct tokenizer **out, struct err *e)
 {
     struct tokenizer *t = calloc(1, sizeof *t);
     if (!t) {
         json_free(doc);
+        tokenizer_config_free(config);
         return err_set(e, ST_NO_MEMORY, "no memory for a tokenizer");
     }
     t->doc = doc;
-    t->eos = -1;
-    enum status st = read_document(t, e);
+    t->config = config;
+    enum status st = read_document(t, from, e);
     if (st != ST_OK) {
         tokenizer_free(t);
         return st;
     }
+    collect_eos(t);
     *out = t;
     return ST_OK;
 }
 
 enum status tokenizer_from_json(struct str json, struct tokenizer **out, struct err *e)
 {
+    struct tokenizer_config *config;
     struct json_doc *doc;
-    enum status st = json_parse(json, TOKENIZER_JSON_FLAGS, &doc, e);
-    return st == ST_OK ? from_document(doc, out, e) : st;
+    enum status st = tokenizer_config_empty(&config, e);
+    if (st != ST_OK)
+        return st;
+    st = json_parse(json, TOKENIZER_JSON_FLAGS, &doc, e);
+    if (st == ST_OK)
+        return from_document(doc, config, &(struct special_source){0}, out, e);
+    tokenizer_config_free(config);
+    return err_prefix(e, "tokenizer.json");
+}
+
+enum status tokenizer_open(const char *path, struct tokenizer **out, struct err *e)
+{
+    struct special_source from = {0};
+    struct tokenizer_config *config;
+    struct json_doc *doc;
+    struct stat info;
+    *out = NULL;
+    bool made, is_dir = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+    enum status st = is_dir ? tokenizer_config_open(path, &config, e) : tokenizer_config_empty(&config, e);
+    if (st != ST_OK)
+        return st;
+    st = source_read(path, is_dir, config, &doc, &from.class, &made, e);
+    if (st != ST_OK) {
+        tokenizer_config_free(config);
+        return st;
+    }
+    from.made = made ? json_root(doc) : NULL;
+    from.padding = json_get(json_root(doc), STR("padding"));
+    return from_document(doc, config, &from, out, e);
 }
 
 void tokenizer_free(struct tokenizer *t)
@@ -157,75 +208,7 @@ void tokenizer_free(struct tokenizer *t)
     model_fini(&t->model);
     vocab_fini(&t->vocab);
     free(t->token_text);
-    free(t->chat_template);
+    tokenizer_config_free(t->config);
     json_free(t->doc);
     free(t);
-}
-
-/* ---- tokenizer_config.json ---- */
-
-/* "text" or {"content": "text", ...}. */
-static bool token_content(const struct json_val *v, struct str *out)
-{
-    return json_str(v, out) || json_str(json_get(v, STR("content")), out);
-}
-
-static int32_t token_id(const struct tokenizer *t, struct str content)
-{
-    for (size_t i = 0; i < t->added.n; i++)
-        if (str_eq(t->added.token[i].content, content))
-            return t->added.token[i].id;
-    return model_id(&t->model, content);
-}
-
-static enum status read_config(struct tokenizer *t, const struct json_val *config, struct err *e)
-{
-    struct str text;
-    double length;
-    if (token_content(json_get(config, STR("eos_token")), &text))
-        t->eos = token_id(t, text);
-    if (json_f64(json_get(config, STR("model_max_length")), &length) && length >= 1 && length < ABSURD_LENGTH)
-        t->max_length = (uint64_t)length;
-    if (json_str(json_get(config, STR("chat_template")), &text)) {
-        t->chat_template = strndup(text.p, text.n);
-        if (!t->chat_template)
-            return err_set(e, ST_NO_MEMORY, "no memory for the chat template");
-    }
-    return ST_OK;
-}
-
-static enum status open_config(struct tokenizer *t, const char *dir, struct err *e)
-{
-    char path[PATH_MAX];
-    struct json_doc *doc;
-    if (snprintf(path, sizeof path, "%s/tokenizer_config.json", dir) >= (int)sizeof path)
-        return err_set(e, ST_INVALID, "the folder's name is too long");
-    enum status st = json_parse_file(path, CONFIG_JSON_MAX_BYTES, JSON_ALLOW_DUPLICATES, &doc, e);
-    if (st == ST_NOT_FOUND)
-        return ST_OK;
-    if (st != ST_OK)
-        return st;
-    st = read_config(t, json_root(doc), e);
-    json_free(doc);
-    return st;
-}
-
-enum status tokenizer_open(const char *path, struct tokenizer **out, struct err *e)
-{
-    char file[PATH_MAX];
-    struct stat info;
-    bool is_dir = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-    struct json_doc *doc;
-    if (snprintf(file, sizeof file, "%s%s", path, is_dir ? "/tokenizer.json" : "") >= (int)sizeof file)
-        return err_set(e, ST_INVALID, "the tokenizer's path is too long");
-    enum status st = json_parse_file(file, TOKENIZER_JSON_MAX_BYTES, TOKENIZER_JSON_FLAGS, &doc, e);
-    if (st != ST_OK)
-        return st;
-    st = from_document(doc, out, e);
-    if (st == ST_OK && is_dir) {
-        st = open_config(*out, path, e);
-        if (st != ST_OK)
-            tokenizer_free(*out);
-    }
-    return st;
 }

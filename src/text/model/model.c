@@ -1,4 +1,6 @@
 /* The table of models, and what all of them share: vocabulary and token list. */
+#include "base/map.h"
+#include "base/rng.h"
 #include "text/model/model_int.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,23 +13,66 @@ static const struct token_model_kind *const kinds[] = {&model_bpe, &model_wordpi
 
 /* ---- vocabulary ---- */
 
-enum status model_vocab_alloc(struct token_model *m, uint64_t n_ids, size_t n_entries, struct err *e)
+enum status model_vocab_alloc(struct token_model *m, uint64_t n_id, size_t n_entry, struct err *e)
 {
-    if (n_ids > VOCAB_MAX)
+    size_t cap = 16;
+    if (n_id > VOCAB_MAX || n_entry > VOCAB_MAX)
         return err_set(e, ST_LIMIT, "tokenizer.json: the vocabulary has ids beyond %u", VOCAB_MAX);
-    m->token = calloc(n_ids + 1, sizeof *m->token);
-    m->n_token = (uint32_t)n_ids;
-    if (!m->token || map_init(&m->id, n_entries) != ST_OK)
+    while (cap / 4 * 3 <= n_entry)
+        cap *= 2;
+    m->token = calloc(n_id + 1, sizeof *m->token);
+    m->slot = calloc(cap, sizeof *m->slot);
+    m->n_token = (uint32_t)n_id;
+    m->slot_mask = cap - 1;
+    m->hash_key = rng_entropy();
+    if (!m->token || !m->slot)
         return err_set(e, ST_NO_MEMORY, "no memory for a vocabulary of %u", m->n_token);
     return ST_OK;
 }
 
-enum status model_vocab_add(struct token_model *m, struct str text, uint64_t id, struct err *e)
+/* The slot that holds the token, or the free one where it would go. */
+static struct id_slot *slot_find(const struct token_model *m, struct str token, uint64_t hash)
 {
-    if (map_put(&m->id, text, id) != ST_OK)
-        return err_set(e, ST_NO_MEMORY, "no memory for the vocabulary");
-    m->token[id] = text;
+    for (size_t i = hash & m->slot_mask;; i = (i + 1) & m->slot_mask) {
+        struct id_slot *s = &m->slot[i];
+        if (!s->id_plus_1 || (s->hash == hash >> 32 && str_eq(m->token[s->id_plus_1 - 1], token)))
+            return s;
+    }
+}
+
+static uint64_t token_hash(const struct token_model *m, struct str token)
+{
+    return hash_bytes(token.p, token.n, m->hash_key);
+}
+
+enum status model_vocab_add(struct token_model *m, struct str token, uint32_t id, struct err *e)
+{
+    uint64_t hash = token_hash(m, token);
+    struct id_slot *s = slot_find(m, token, hash);
+    if (m->token[id].p && !str_eq(m->token[id], token))
+        return err_set(e, ST_INVALID,
+                       "tokenizer.json: tokens `" STR_FMT "` and `" STR_FMT "` have the same id %u",
+                       STR_ARG(m->token[id]), STR_ARG(token), id);
+    m->token[id] = (struct str){token.p ? token.p : "", token.n};
+    *s = (struct id_slot){(uint32_t)(hash >> 32), id + 1};
     return ST_OK;
+}
+
+uint64_t model_id_prepare(const struct token_model *m, struct str token)
+{
+    uint64_t hash = token_hash(m, token);
+    __builtin_prefetch(&m->slot[hash & m->slot_mask]);
+    return hash;
+}
+
+int32_t model_id_prepared(const struct token_model *m, struct str token, uint64_t hash)
+{
+    return (int32_t)slot_find(m, token, hash)->id_plus_1 - 1;
+}
+
+int32_t model_id(const struct token_model *m, struct str token)
+{
+    return model_id_prepared(m, token, token_hash(m, token));
 }
 
 enum status model_read_vocab(const struct json_val *v, struct token_model *m, struct err *e)
@@ -46,18 +91,13 @@ enum status model_read_vocab(const struct json_val *v, struct token_model *m, st
     }
     enum status st = model_vocab_alloc(m, n, json_len(v), e);
     for (it = json_iter(v); st == ST_OK && (item = json_next(&it, &key));) {
-        if (map_get(&m->id, key, &id)) /* a key again: only its last id counts */
-            m->token[id].p = NULL;
+        int32_t before = model_id(m, key);
         if (json_u64(item, &id))
-            st = model_vocab_add(m, key, id, e);
+            st = model_vocab_add(m, key, (uint32_t)id, e);
+        if (before >= 0 && (uint64_t)before != id) /* a key again: only its last id counts */
+            m->token[before] = (struct str){0};
     }
     return st;
-}
-
-int32_t model_id(const struct token_model *m, struct str token)
-{
-    uint64_t id;
-    return map_get(&m->id, token, &id) ? (int32_t)id : -1;
 }
 
 enum status model_read_token(const struct token_model *m, const struct json_val *v, const char *name,
@@ -164,7 +204,7 @@ void model_fini(struct token_model *m)
 {
     if (m->kind && m->state)
         m->kind->free_state(m->state);
-    map_fini(&m->id);
+    free(m->slot);
     free(m->token);
     *m = (struct token_model){0};
 }
