@@ -283,7 +283,7 @@ static enum status make_frame(struct adding *a, const struct special_source *fro
     buf_init(&json, 1u << 20);
     write_frame(from, named_added(a, before), named_added(a, behind), add_prefix_space, &json);
     enum status st = json.failed ? err_set(e, ST_NO_MEMORY, "no memory for special tokens")
-                                 : json_parse(buf_str(&json), JSON_ALLOW_DUPLICATES, &doc, e);
+                                 : json_parse(buf_str(&json), 0, &doc, e);
     if (st == ST_OK) {
         a->t->frame = (struct frame){0};
         st = post_processor_read(json_root(doc), &a->t->frame, e);

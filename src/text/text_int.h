@@ -11,6 +11,9 @@
 #include "text/tokenizer.h"
 #include "json/json.h"
 
+/* How a tokenizer.json is parsed: numbers as the library's own reader has them, for scores decide ties. */
+#define TOKENIZER_JSON_FLAGS (JSON_ALLOW_DUPLICATES | JSON_SERDE_NUMBERS)
+
 /* Text whose bytes remember their origin: byte i came from original bytes begin[i] .. end[i] - 1. */
 struct aligned {
     char *p;
@@ -37,6 +40,8 @@ struct scratch {
     void *match_data;  /* of the patterns */
     void *word_cache;  /* of the BPE: words met before, [word_mask + 1] */
     size_t word_mask;
+    void *lattice; /* of the Unigram */
+    uint32_t lattice_cap;
     struct err *e;
     enum status status;
 };

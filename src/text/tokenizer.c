@@ -124,10 +124,10 @@ static enum status offsets_count_chars(struct tokens *out, struct str text, stru
     }
     number[text.n] = n_char;
     for (size_t i = 0; i < out->n; i++) {
-        if (out->start[i] == text.n)
+        if (out->start[i] >= text.n)
             continue;
         out->start[i] = number[out->start[i]];
-        out->stop[i] = number[out->stop[i]];
+        out->stop[i] = out->stop[i] <= text.n ? number[out->stop[i]] : out->start[i] + 2;
     }
     free(number);
     return ST_OK;

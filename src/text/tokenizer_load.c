@@ -168,7 +168,7 @@ enum status tokenizer_from_json(struct str json, struct tokenizer **out, struct 
     enum status st = tokenizer_config_empty(&config, e);
     if (st != ST_OK)
         return st;
-    st = json_parse(json, JSON_ALLOW_DUPLICATES, &doc, e);
+    st = json_parse(json, TOKENIZER_JSON_FLAGS, &doc, e);
     if (st == ST_OK)
         return tokenizer_from_document(doc, config, &(struct special_source){0}, out, e);
     tokenizer_config_free(config);

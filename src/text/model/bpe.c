@@ -4,7 +4,6 @@
  * word, and words met before in the same call are not joined again. Neither changes a token. */
 #include "base/map.h"
 #include "text/model/bpe_int.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -154,19 +153,16 @@ static enum status read_options(const struct json_val *v, const struct token_mod
 {
     double dropout;
     struct str unk;
-    char name[8];
+    char text[4];
     if (json_f64(json_get(v, STR("dropout")), &dropout) && dropout > 0)
         return err_set(e, ST_UNSUPPORTED,
                        "tokenizer.json: BPE dropout makes tokens random and is not supported");
     json_bool(json_get(v, STR("fuse_unk")), &out->fuse_unk);
     json_bool(json_get(v, STR("byte_fallback")), &out->byte_fallback);
     json_bool(json_get(v, STR("ignore_merges")), &out->ignore_merges);
-    for (unsigned byte = 0; byte < 256; byte++) {
-        snprintf(name, sizeof name, "<0x%02X>", byte);
-        out->byte_id[byte] = model_id(m, str_from(name));
-    }
+    model_byte_ids(m, out->byte_id);
     for (uint32_t cp = 0; cp < DIRECT_CHARS; cp++)
-        out->char_id[cp] = model_id(m, (struct str){name, utf8_encode(cp, name)});
+        out->char_id[cp] = model_id(m, (struct str){text, utf8_encode(cp, text)});
     out->unk = UNK_NONE;
     if (json_str(json_get(v, STR("unk_token")), &unk)) {
         out->unk = model_id(m, unk);

@@ -53,7 +53,7 @@ static enum status make(const struct source *s, struct source_input *in, struct 
         st = s->write(in, buf_str(&file), &json, e);
     if (st == ST_OK && json.failed)
         st = err_set(e, ST_LIMIT, "%s: the vocabulary is too large", in->path);
-    if (st == ST_OK && (st = json_parse(buf_str(&json), JSON_ALLOW_DUPLICATES, out, e)) != ST_OK)
+    if (st == ST_OK && (st = json_parse(buf_str(&json), TOKENIZER_JSON_FLAGS, out, e)) != ST_OK)
         err_prefix(e, "%s", in->path);
     buf_fini(&file);
     buf_fini(&json);
@@ -129,7 +129,7 @@ enum status source_read(const char *path, bool is_dir, const struct tokenizer_co
     *made = s || (is_dir && !is_file(file));
     *class = tokenizer_class_of(config, &name);
     if (!*made)
-        return json_parse_file(file, SOURCE_MAX_BYTES, JSON_ALLOW_DUPLICATES, out, e);
+        return json_parse_file(file, SOURCE_MAX_BYTES, TOKENIZER_JSON_FLAGS, out, e);
     if (is_dir)
         return make_from_folder(path, config, class, out, e);
     struct source_input in = {.path = path, .config = config};
