@@ -17,4 +17,7 @@ struct tokenizer {
     char *chat_template;
 };
 
+/* postprocess_offsets.c: offsets without the white space at each token's ends. */
+void trim_offsets(const struct tokenizer *t, struct str text, bool keeps_first_space, struct token_list *list);
+
 #endif
