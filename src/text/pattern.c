@@ -1,7 +1,7 @@
 /* Patterns: literals and regular expressions as the tokenizers library's Oniguruma reads them, run by PCRE2.
  *
- * Bounds: each place of a text may take MATCH_LIMIT steps, and a text may be matched for a time in proportion to its
- * length; a hostile pattern ends with an error, not with a hang. */
+ * Bounds: steps at each place of a text and the time of a whole text, both in proportion to its length; a hostile
+ * pattern ends with an error, not with a hang. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "text/text_int.h"
 #include "base/clock.h"
@@ -11,11 +11,13 @@
 
 #define PATTERN_MAX_BYTES   16384
 #define TRANSLATED_MAX      (1u << 20)
-#define MATCH_LIMIT         1000000u
+#define MATCH_LIMIT_BASE    1000000u
+#define MATCH_LIMIT_PER_BYTE 8u
 #define HEAP_LIMIT_KIB      262144u
 #define JIT_STACK_MIN_BYTES (64u << 10)
 #define JIT_STACK_MAX_BYTES (256u << 20)
-#define PLACES_AT_ONCE      4096 /* where a match may begin, before the clock is looked at */
+#define PLACES_AT_ONCE      16 /* where a match may begin, before the clock is looked at; doubled each time */
+#define MATCHES_AT_ONCE     16
 #define TIME_BASE_NS        2000000000u
 #define TIME_NS_PER_BYTE    2000u
 
@@ -168,7 +170,7 @@ static bool give_up(struct scratch *s, int code)
 /* Every now and then: has matching this text taken longer than any honest pattern does? */
 static bool in_time(struct scratch *s, size_t n_bytes)
 {
-    if ((++s->n_matches & 0xff) != 0)
+    if (++s->n_matches % MATCHES_AT_ONCE != 0)
         return true;
     uint64_t now = clock_ns();
     if (!s->matching_since_ns)
@@ -186,7 +188,6 @@ static bool matcher_ready(struct scratch *s)
         scratch_no_memory(s);
         return false;
     }
-    pcre2_set_match_limit(s->match_context, MATCH_LIMIT);
     pcre2_set_heap_limit(s->match_context, HEAP_LIMIT_KIB);
     return true;
 }
@@ -195,6 +196,8 @@ static bool matcher_ready(struct scratch *s)
 static int match_at(const struct pattern *p, struct scratch *s, struct str text, size_t from, size_t limit)
 {
     PCRE2_SPTR subject = (PCRE2_SPTR)(text.n ? text.p : "");
+    size_t steps = MATCH_LIMIT_BASE + MATCH_LIMIT_PER_BYTE * text.n;
+    pcre2_set_match_limit(s->match_context, steps < UINT32_MAX ? (uint32_t)steps : UINT32_MAX);
     pcre2_set_offset_limit(s->match_context, limit);
     int n = pcre2_match(p->code, subject, text.n, from, PCRE2_NO_UTF_CHECK, s->match_data, s->match_context);
     if (n != PCRE2_ERROR_JIT_STACKLIMIT || s->jit_stack)
@@ -226,6 +229,7 @@ static bool find_match(const struct pattern *p, struct scratch *s, struct str te
         }
         if (n != PCRE2_ERROR_NOMATCH)
             return give_up(s, n);
+        s->n_matches |= MATCHES_AT_ONCE - 1; /* time to look at the clock */
         from = limit + 1;
         while (from < text.n && ((unsigned char)text.p[from] & 0xc0) == 0x80)
             from++;
