@@ -70,13 +70,11 @@ static enum status add(struct adding *a, struct added_token token, struct err *e
 
 static enum status adding_init(struct adding *a, struct tokenizer *t, size_t more, struct err *e)
 {
-    *a = (struct adding){.t = t, .max_id = -1, .cap = t->added.n + more};
+    *a = (struct adding){.t = t, .n_vocab = model_n_text(&t->model), .max_id = -1, .cap = t->added.n + more};
     struct added_token *grown = realloc(t->added.token, (a->cap + 1) * sizeof *grown);
     if (grown)
         t->added.token = grown;
     enum status st = grown ? map_init(&a->index, a->cap) : ST_NO_MEMORY;
-    for (uint32_t id = 0; id < t->model.n_token; id++)
-        a->n_vocab += t->model.token[id].p != NULL;
     for (size_t i = 0; i < t->added.n && st == ST_OK; i++) {
         a->max_id = t->added.token[i].id > a->max_id ? t->added.token[i].id : a->max_id;
         st = map_put(&a->index, t->added.token[i].content, i);

@@ -75,6 +75,14 @@ int32_t model_id(const struct token_model *m, struct str token)
     return model_id_prepared(m, token, token_hash(m, token));
 }
 
+uint32_t model_n_text(const struct token_model *m)
+{
+    uint32_t n = 0;
+    for (uint32_t id = 0; id < m->n_token; id++)
+        n += m->token[id].p != NULL;
+    return n;
+}
+
 enum status model_read_vocab(const struct json_val *v, struct token_model *m, struct err *e)
 {
     struct json_iter it = json_iter(v);

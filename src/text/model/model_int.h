@@ -50,6 +50,8 @@ MUST_CHECK enum status model_read(const struct json_val *v, struct token_model *
 void model_fini(struct token_model *m);
 /* The id of a token, or -1. */
 int32_t model_id(const struct token_model *m, struct str token);
+/* How many texts have an id: where the ids of added tokens begin. */
+uint32_t model_n_text(const struct token_model *m);
 /* The same in two steps, for many tokens in a row: the first has the table's place fetched meanwhile. */
 uint64_t model_id_prepare(const struct token_model *m, struct str token);
 int32_t model_id_prepared(const struct token_model *m, struct str token, uint64_t hash);
