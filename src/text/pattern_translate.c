@@ -19,6 +19,8 @@
     "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}"          \
     "\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}"
 #define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+/* Outside a class Oniguruma asks another table for what is below U+0100: it has the digits of Latin-1 too. */
+#define WORD_ALONE WORD "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 
 struct group {
     size_t atom;    /* where it begins in the output: what a quantifier behind it repeats */
@@ -756,17 +758,20 @@ static enum status read_escape(struct translation *t)
     static const struct {
         char name;
         const char *text;
-    } same[] = {{'A', "\\A"},
-                {'z', "\\z"},
-                {'Z', "\\Z"},
-                {'G', "\\G"},
-                {'K', "\\K"},
-                {'X', "\\X"},
-                {'R', "\\R"},
-                {'N', "[^\\n]"},
-                {'O', "\\p{Any}"},
-                {'b', "(?:(?<=[" WORD "])(?![" WORD "])|(?<![" WORD "])(?=[" WORD "]))"},
-                {'B', "(?:(?<=[" WORD "])(?=[" WORD "])|(?<![" WORD "])(?![" WORD "]))"}};
+    } same[] = {
+        {'A', "\\A"},
+        {'z', "\\z"},
+        {'Z', "\\Z"},
+        {'G', "\\G"},
+        {'K', "\\K"},
+        {'X', "\\X"},
+        {'R', "\\R"},
+        {'N', "[^\\n]"},
+        {'O', "\\p{Any}"},
+        {'w', "[" WORD_ALONE "]"},
+        {'W', "[^" WORD_ALONE "]"},
+        {'b', "(?:(?<=[" WORD_ALONE "])(?![" WORD_ALONE "])|(?<![" WORD_ALONE "])(?=[" WORD_ALONE "]))"},
+        {'B', "(?:(?<=[" WORD_ALONE "])(?=[" WORD_ALONE "])|(?<![" WORD_ALONE "])(?![" WORD_ALONE "]))"}};
     struct set s;
     bool found;
     uint32_t cp;

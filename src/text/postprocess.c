@@ -1,5 +1,4 @@
-/* Post-processing: what stands around a text's tokens (bos, eos, ...), and whether offsets are trimmed.
- * Processors in a sequence each frame what the one before them made. */
+/* Post-processing: what stands around a text's tokens (bos, eos, ...), and whether offsets are trimmed. */
 #include "text/text_int.h"
 #include <string.h>
 
@@ -12,13 +11,16 @@ static enum status frame_add(struct frame *f, int32_t item, struct err *e)
     return ST_OK;
 }
 
-/* Puts in all of what was there before. */
-static enum status frame_add_inner(struct frame *f, const struct frame *inner, struct err *e)
+/* A processor that frames starts with nothing. Behind another one the library takes the parts of the first
+ * frame for texts of their own, which no published tokenizer asks for. */
+static enum status frame_begin(struct frame *f, struct err *e)
 {
-    enum status st = ST_OK;
-    for (unsigned i = 0; i < inner->n && st == ST_OK; i++)
-        st = frame_add(f, inner->item[i], e);
-    return st;
+    if (f->n != 1 || f->n_text != 1)
+        return err_set(e, ST_UNSUPPORTED,
+                       "tokenizer.json: a post-processor behind another that adds tokens is not supported by "
+                       "this version");
+    f->n = f->n_text = 0;
+    return ST_OK;
 }
 
 static enum status frame_add_id(struct frame *f, const struct json_val *v, struct err *e)
@@ -45,16 +47,14 @@ static enum status add_special(struct frame *f, const struct json_val *tokens, s
 static enum status read_template(const struct json_val *v, struct frame *f, struct err *e)
 {
     const struct json_val *special = json_get(v, STR("special_tokens")), *item;
-    struct frame inner = *f;
-    enum status st = ST_OK;
-    f->n = f->n_text = 0;
-    if (!json_is(json_get(v, STR("single")), JSON_ARRAY))
+    enum status st = frame_begin(f, e);
+    if (st == ST_OK && !json_is(json_get(v, STR("single")), JSON_ARRAY))
         return err_set(e, ST_INVALID, "tokenizer.json: the template has no list `single`");
     for (struct json_iter it = json_iter(json_get(v, STR("single")));
          st == ST_OK && (item = json_next(&it, NULL));) {
         struct str name;
         if (json_str(json_get(json_get(item, STR("Sequence")), STR("id")), &name) && str_eq(name, STR("A")))
-            st = frame_add_inner(f, &inner, e);
+            st = frame_add(f, FRAME_TEXT, e);
         else if (json_str(json_get(json_get(item, STR("SpecialToken")), STR("id")), &name))
             st = add_special(f, special, name, e);
         else
@@ -66,11 +66,11 @@ static enum status read_template(const struct json_val *v, struct frame *f, stru
 /* cls and sep: ["[CLS]", 101]. */
 static enum status read_bert(const struct json_val *v, struct frame *f, struct err *e)
 {
-    struct frame inner = *f;
-    f->n = f->n_text = 0;
-    enum status st = frame_add_id(f, json_at(json_get(v, STR("cls")), 1), e);
+    enum status st = frame_begin(f, e);
     if (st == ST_OK)
-        st = frame_add_inner(f, &inner, e);
+        st = frame_add_id(f, json_at(json_get(v, STR("cls")), 1), e);
+    if (st == ST_OK)
+        st = frame_add(f, FRAME_TEXT, e);
     return st == ST_OK ? frame_add_id(f, json_at(json_get(v, STR("sep")), 1), e) : st;
 }
 
