@@ -19,6 +19,8 @@ static const struct command {
     {"serve", command_serve, "serve the model over HTTP (the default)"},
     {"logits", command_logits,
      "numbers a person can check: JSON lines of prompts in, logprobs and greedy tokens out"},
+    {"template", command_template,
+     "what the chat template makes of a conversation: JSON lines of messages in, text out"},
 };
 
 static const struct command *command_find(const char *name)
@@ -105,7 +107,7 @@ int main(int argc, char **argv)
     const struct command *command = argc > 1 ? command_find(argv[1]) : NULL;
     int skip = command ? 2 : 1;
     if (argc > 1 && !command && argv[1][0] != '-') {
-        fprintf(stderr, "prompteur: unknown command `%s`; commands: serve, logits; see prompteur --help\n",
+        fprintf(stderr, "prompteur: unknown command `%s`; commands: serve, logits, template; see prompteur --help\n",
                 argv[1]);
         return EXIT_USAGE;
     }
