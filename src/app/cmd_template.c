@@ -76,7 +76,7 @@ static enum status parse_now(const struct json_val *v, struct template_context *
     tm.tm_year -= 1900;
     tm.tm_mon--;
     tm.tm_sec = (int)seconds;
-    ctx->now_us = (int)((seconds - tm.tm_sec) * 1e6);
+    ctx->now_us = (int)((seconds - tm.tm_sec) * 1e6 + 0.5);
     if (mktime(&tm) == (time_t)-1) /* fills in the day of the week and of the year */
         return err_set(e, ST_INVALID, "`now` is no time of this calendar");
     ctx->now = tm;

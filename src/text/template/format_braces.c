@@ -125,21 +125,28 @@ static bool all_digits(struct str s)
     return s.n > 0;
 }
 
+static void number_field(struct braces *b, bool automatic)
+{
+    if (automatic ? b->next < 0 : b->next > 0)
+        fail(b->r, "cannot switch between manual field specification and automatic field numbering");
+    if (!automatic)
+        b->next = -1;
+}
+
+static struct value positional(struct braces *b, int64_t i)
+{
+    if (i >= (int64_t)b->c->n_arg - 1)
+        fail(b->r, "Replacement index %lld out of range for positional args tuple", (long long)i);
+    return b->c->arg[i + 1];
+}
+
 static struct value first_value(struct braces *b, struct str name)
 {
     int64_t i;
-    if (name.n == 0 || all_digits(name)) {
-        if (name.n == 0 ? b->next < 0 : b->next > 0)
-            fail(b->r, "cannot switch between manual field specification and automatic field numbering");
-        if (name.n == 0)
-            i = b->next++;
-        else if (!str_to_i64(name, &i))
+    if (all_digits(name)) {
+        if (!str_to_i64(name, &i))
             fail(b->r, "Too many decimal digits in format string");
-        if (name.n)
-            b->next = -1;
-        if (i >= (int64_t)b->c->n_arg - 1)
-            fail(b->r, "Replacement index %lld out of range for positional args tuple", (long long)i);
-        return b->c->arg[i + 1];
+        return positional(b, i);
     }
     for (uint32_t k = 0; k < b->c->n_kw; k++)
         if (str_eq(b->c->kw[k].name, name))
@@ -151,6 +158,10 @@ static struct value first_value(struct braces *b, struct str name)
 static struct value field_value(struct braces *b, struct str name)
 {
     size_t at = 0;
+    if (name.n == 0 || all_digits(name))
+        number_field(b, name.n == 0);
+    if (name.n == 0)
+        return positional(b, b->next++);
     while (at < name.n && name.p[at] != '.' && name.p[at] != '[')
         at++;
     struct value v = first_value(b, (struct str){name.p, at});

@@ -155,6 +155,8 @@ static void lex_raw(struct lexer *x)
     bool starting = x->line_starting;
     for (;;) {
         size_t tag = str_find(x->s, STR("{%"), x->at);
+        if (tag == SIZE_MAX && begin == x->s.n)
+            return;
         if (tag == SIZE_MAX)
             compile_fail(x->c, ST_INVALID, line, "missing end of raw directive");
         advance(x, tag - x->at);
@@ -172,12 +174,14 @@ static void lex_raw(struct lexer *x)
 static void lex_comment(struct lexer *x)
 {
     uint32_t line = x->line;
+    size_t begin = x->at;
     while (x->at < x->s.n) {
         if (end_of_tag(x, "#}", true, true))
             return;
         advance(x, 1);
     }
-    compile_fail(x->c, ST_INVALID, line, "missing end of comment tag");
+    if (x->at > begin) /* jinja2 takes "{#" as the last thing of a template */
+        compile_fail(x->c, ST_INVALID, line, "missing end of comment tag");
 }
 
 /* ---- inside of tags ---- */

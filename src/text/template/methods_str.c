@@ -90,8 +90,7 @@ static void split_space(struct list_maker *m, struct value v, int64_t max)
         if (i == s.n)
             return;
         if (max == 0) {
-            struct str tail = text_strip((struct str){s.p + i, s.n - i}, false, true);
-            list_add(m, text_sub(v, i, i + tail.n));
+            list_add(m, text_sub(v, i, s.n));
             return;
         }
         while (i < s.n && !space_at(s, i, &n))
@@ -120,8 +119,7 @@ static void rsplit_space(struct list_maker *m, struct value v, int64_t max)
         if (i == 0)
             break;
         if (max == 0) {
-            struct str head = text_strip((struct str){s.p, i}, true, false);
-            list_add(m, text_sub(v, (size_t)(head.p - s.p), i));
+            list_add(m, text_sub(v, 0, i));
             break;
         }
         while (i && !space_at(s, back(s, i), &n))

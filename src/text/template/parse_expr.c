@@ -260,7 +260,7 @@ static struct node *parse_primary(struct compile *c, bool with_namespace)
         break;
     }
     if (skip_op(c, "(")) {
-        struct node *n = parse_tuple(c, TUPLE_PARENTHESES, NULL);
+        struct node *n = parse_tuple(c, TUPLE_PARENTHESES);
         expect(c, T_OPERATOR, ")");
         return n;
     }
@@ -629,7 +629,7 @@ struct node *parse_expression(struct compile *c, bool with_cond)
     return n;
 }
 
-struct node *parse_tuple(struct compile *c, unsigned flags, const char *end_name)
+struct node *parse_tuple(struct compile *c, unsigned flags)
 {
     const struct token *first = token_now(c);
     struct list_builder b = {0};
@@ -638,8 +638,7 @@ struct node *parse_tuple(struct compile *c, unsigned flags, const char *end_name
         if (b.n)
             expect(c, T_OPERATOR, ",");
         const struct token *t = token_now(c);
-        if (t->type == T_VARIABLE_END || t->type == T_BLOCK_END || at_op(c, ")") ||
-            (end_name && at_name(c, end_name)))
+        if (t->type == T_VARIABLE_END || t->type == T_BLOCK_END || at_op(c, ")"))
             break;
         nodes_add(c, &b,
                   flags & TUPLE_SIMPLE ? parse_primary(c, flags & TUPLE_NAMESPACE)

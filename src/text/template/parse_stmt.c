@@ -47,9 +47,9 @@ static void make_target(struct compile *c, struct node *n, enum name_use use)
     }
 }
 
-static struct node *parse_target(struct compile *c, const char *end_name, bool with_namespace)
+static struct node *parse_target(struct compile *c, bool with_namespace)
 {
-    struct node *n = parse_tuple(c, TUPLE_SIMPLE | (with_namespace ? TUPLE_NAMESPACE : 0), end_name);
+    struct node *n = parse_tuple(c, TUPLE_SIMPLE | (with_namespace ? TUPLE_NAMESPACE : 0));
     make_target(c, n, USE_STORE);
     return n;
 }
@@ -73,9 +73,9 @@ static struct node *parse_target_name(struct compile *c, enum name_use use)
 static struct node *parse_for(struct compile *c, uint32_t line)
 {
     struct node *n = node_new(c, N_FOR, line);
-    n->x = parse_target(c, "in", false);
+    n->x = parse_target(c, false);
     expect(c, T_NAME, "in");
-    n->y = parse_tuple(c, TUPLE_NO_COND, "recursive");
+    n->y = parse_tuple(c, TUPLE_NO_COND);
     if (skip_name(c, "if"))
         n->z = parse_expression(c, true);
     n->flag = skip_name(c, "recursive");
@@ -93,7 +93,7 @@ static struct node *parse_if(struct compile *c, uint32_t line)
     struct node *first = node_new(c, N_IF, line), *n = first;
     struct list_builder elifs = {0};
     for (;;) {
-        n->x = parse_tuple(c, TUPLE_NO_COND, NULL);
+        n->x = parse_tuple(c, TUPLE_NO_COND);
         n->list[0] = parse_body(c, ends);
         if (n != first)
             node_seal(c, n);
@@ -113,9 +113,9 @@ static struct node *parse_if(struct compile *c, uint32_t line)
 static struct node *parse_set(struct compile *c, uint32_t line)
 {
     struct node *n = node_new(c, N_ASSIGN, line);
-    n->x = parse_target(c, NULL, true);
+    n->x = parse_target(c, true);
     if (skip_op(c, "=")) {
-        n->y = parse_tuple(c, 0, NULL);
+        n->y = parse_tuple(c, 0);
         return n;
     }
     n->type = N_ASSIGN_BLOCK;
@@ -131,7 +131,7 @@ static struct node *parse_with(struct compile *c, uint32_t line)
     while (token_now(c)->type != T_BLOCK_END) {
         if (targets.n)
             expect(c, T_OPERATOR, ",");
-        struct node *target = parse_target(c, NULL, false);
+        struct node *target = parse_target(c, false);
         make_target(c, target, USE_PARAM);
         nodes_add(c, &targets, target);
         expect(c, T_OPERATOR, "=");
@@ -308,7 +308,7 @@ static struct nodes parse_until(struct compile *c, const char *const ends[])
             c->at++;
         } else if (t->type == T_VARIABLE_BEGIN) {
             c->at++;
-            nodes_add(c, &parts, parse_tuple(c, 0, NULL));
+            nodes_add(c, &parts, parse_tuple(c, 0));
             expect(c, T_VARIABLE_END, NULL);
         } else {
             add_output(c, &body, &parts);

@@ -10,6 +10,8 @@ static void put_directive(struct text *t, struct str directive)
 {
     char format[32], text[256];
     struct tm tm = t->r->ctx->now;
+    tm.tm_isdst = -1; /* no zone: datetime has none */
+    tm.tm_zone = "";
     char letter = directive.p[directive.n - 1];
     if (directive.n == 2 && letter == 'f') {
         snprintf(text, sizeof text, "%06d", t->r->ctx->now_us);

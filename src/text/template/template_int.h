@@ -304,7 +304,7 @@ struct nodes nodes_done(const struct list_builder *b);
 void parse_enter(struct compile *c);
 struct node *parse_expression(struct compile *c, bool with_cond);
 enum tuple_flag { TUPLE_SIMPLE = 1, TUPLE_NO_COND = 2, TUPLE_PARENTHESES = 4, TUPLE_NAMESPACE = 8 };
-struct node *parse_tuple(struct compile *c, unsigned flags, const char *end_name);
+struct node *parse_tuple(struct compile *c, unsigned flags);
 struct node *parse_filters(struct compile *c, struct node *node, bool start_inline);
 
 struct nodes parse_template(struct compile *c);

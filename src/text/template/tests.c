@@ -124,7 +124,8 @@ TEST(test_sequence)
 {
     UNUSED;
     uint8_t k = arg[0].kind;
-    return value_bool(k == V_STR || k == V_LIST || k == V_TUPLE || k == V_DICT || k == V_RANGE);
+    return value_bool(k == V_UNDEFINED || k == V_STR || k == V_LIST || k == V_TUPLE || k == V_DICT ||
+                      k == V_RANGE);
 }
 
 TEST(test_iterable)
