@@ -70,7 +70,7 @@ static enum status add(struct adding *a, struct added_token token, struct err *e
 
 static enum status adding_init(struct adding *a, struct tokenizer *t, size_t more, struct err *e)
 {
-    *a = (struct adding){.t = t, .n_vocab = model_n_text(&t->model), .max_id = -1, .cap = t->added.n + more};
+    *a = (struct adding){.t = t, .n_vocab = t->model.n_entry, .max_id = -1, .cap = t->added.n + more};
     struct added_token *grown = realloc(t->added.token, (a->cap + 1) * sizeof *grown);
     if (grown)
         t->added.token = grown;

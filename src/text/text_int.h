@@ -181,6 +181,8 @@ void rewrite_keep(struct rewrite *r, struct scratch *s, size_t at, size_t n);
 
 #define ADDED_TOKEN_MAX_BYTES 4096 /* bounds the work at one place of the text */
 
+struct token_model;
+
 struct added_token {
     struct str content;
     struct str normal; /* what it is found as and decoded as: normalized, or the content */
@@ -206,7 +208,6 @@ struct added_tokens {
     struct trie raw, normalized;
 };
 
-struct token_model;
 /* A token that the model knows too has the model's id. */
 MUST_CHECK enum status added_tokens_read(const struct json_val *v, const struct token_model *model,
                                          struct added_tokens *out, struct err *e);

@@ -80,10 +80,10 @@ static void tokens_put(struct tokens *out, int32_t id, uint32_t start, uint32_t 
     out->stop[out->n++] = stop;
 }
 
-/* From bytes to code points, before anything is trimmed: trimming counts in the unit at hand. An offset
- * inside a character becomes the character's own; an empty token behind the text keeps its bytes, as the
- * library has it. */
-static enum status offsets_count_chars(struct token_list *out, struct str text, bool keep, struct err *e)
+/* From bytes to code points. An offset inside a character becomes the character's own. Where the library
+ * finds no character for a token's begin it leaves its bytes; `trimmed`: the begin may have been another one
+ * then. */
+static enum status offsets_count_chars(struct tokens *out, struct str text, bool trimmed, struct err *e)
 {
     uint32_t *number = malloc((text.n + 1) * sizeof *number), n_char = 0;
     if (!number)
@@ -94,7 +94,7 @@ static enum status offsets_count_chars(struct token_list *out, struct str text, 
     }
     number[text.n] = n_char;
     for (size_t i = 0; i < out->n; i++) {
-        if (out->start[i] > text.n - keep)
+        if (out->start[i] > text.n || (out->start[i] == text.n && !trimmed))
             continue;
         out->start[i] = number[out->start[i]];
         out->stop[i] = out->stop[i] <= text.n ? number[out->stop[i]] : out->start[i] + 2;
@@ -113,19 +113,15 @@ static enum status frame_tokens(const struct tokenizer *t, struct str text, stru
         return st;
     for (unsigned i = 0; i < f->n_trim; i++)
         trim_offsets(t, text, f->keeps_first_space[i], list);
-    if (flags & TOKENIZER_CHAR_OFFSETS)
-        st = offsets_count_chars(list, text, f->n_trim == 0 && text.n, e);
-    if (st != ST_OK) {
-        tokens_fini(out);
-        return st;
-    }
     for (unsigned k = 0; k < f->n; k++) {
         if (f->item[k] != FRAME_TEXT && add_special)
             tokens_put(out, f->item[k], 0, 0);
         for (size_t i = 0; f->item[k] == FRAME_TEXT && i < list->n; i++)
             tokens_put(out, list->id[i], list->start[i], list->stop[i]);
     }
-    return ST_OK;
+    if (flags & TOKENIZER_CHAR_OFFSETS && (st = offsets_count_chars(out, text, f->n_trim > 0, e)) != ST_OK)
+        tokens_fini(out);
+    return st;
 }
 
 enum status tokenizer_encode(const struct tokenizer *t, struct str text, unsigned flags, struct tokens *out,
