@@ -165,7 +165,7 @@ static void test_refused(void **state)
     (void)state;
     static const char *const bad[][2] = {
         {"{}", "no `model`"},
-        {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[]}}", "`Unigram` is not supported"},
+        {"{\"model\":{\"type\":\"Other\",\"vocab\":[]}}", "`Other` is not supported"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}}", "out of the vocabulary"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"dropout\":0.1}}", "dropout"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}", "no valid id"},
