@@ -402,6 +402,12 @@ enum status tokenizer_config_empty(struct tokenizer_config **out, struct err *e)
     return ST_OK;
 }
 
+enum status tokenizer_config_read(struct tokenizer_config *c, struct err *e)
+{
+    read_options(c);
+    return read_tokens(c, e);
+}
+
 enum status tokenizer_config_open(const char *dir, struct tokenizer_config **out, struct err *e)
 {
     enum status st = tokenizer_config_empty(out, e);
@@ -409,14 +415,11 @@ enum status tokenizer_config_open(const char *dir, struct tokenizer_config **out
         return st;
     st = open_files(*out, dir, e);
     if (st == ST_OK)
-        st = read_tokens(*out, e);
+        st = tokenizer_config_read(*out, e);
     if (st == ST_OK)
         st = read_templates(*out, dir, e);
-    if (st == ST_OK) {
-        read_options(*out);
-        return ST_OK;
-    }
-    tokenizer_config_free(*out);
+    if (st != ST_OK)
+        tokenizer_config_free(*out);
     return st;
 }
 

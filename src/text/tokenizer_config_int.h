@@ -42,6 +42,8 @@ struct tokenizer_config {
 MUST_CHECK enum status tokenizer_config_open(const char *dir, struct tokenizer_config **out, struct err *e);
 /* The config of a vocabulary alone. */
 MUST_CHECK enum status tokenizer_config_empty(struct tokenizer_config **out, struct err *e);
+/* Options and special tokens, once the documents are there. */
+MUST_CHECK enum status tokenizer_config_read(struct tokenizer_config *c, struct err *e);
 void tokenizer_config_free(struct tokenizer_config *c);
 
 /* An option of tokenizer_config.json, NULL when absent. */

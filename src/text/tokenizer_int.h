@@ -27,6 +27,11 @@ struct special_source {
     const struct json_val *padding;      /* the document's section: it may name a pad_token */
 };
 
+/* Takes document and config. */
+MUST_CHECK enum status tokenizer_from_document(struct json_doc *doc, struct tokenizer_config *config,
+                                               const struct special_source *from, struct tokenizer **out,
+                                               struct err *e);
+
 /* special_tokens.c: after added tokens, model and post-processor have been read. */
 MUST_CHECK enum status special_tokens_apply(struct tokenizer *t, const struct special_source *from,
                                             struct err *e);

@@ -156,9 +156,8 @@ static void collect_eos(struct tokenizer *t)
             add_eos(t, id);
 }
 
-/* Takes document and config. */
-static enum status from_document(struct json_doc *doc, struct tokenizer_config *config,
-                                 const struct special_source *from, struct tokenizer **out, struct err *e)
+enum status tokenizer_from_document(struct json_doc *doc, struct tokenizer_config *config,
+                                    const struct special_source *from, struct tokenizer **out, struct err *e)
 {
     struct tokenizer *t = calloc(1, sizeof *t);
     if (!t) {
@@ -187,7 +186,7 @@ enum status tokenizer_from_json(struct str json, struct tokenizer **out, struct 
         return st;
     st = json_parse(json, TOKENIZER_JSON_FLAGS, &doc, e);
     if (st == ST_OK)
-        return from_document(doc, config, &(struct special_source){0}, out, e);
+        return tokenizer_from_document(doc, config, &(struct special_source){0}, out, e);
     tokenizer_config_free(config);
     return err_prefix(e, "tokenizer.json");
 }
@@ -210,7 +209,7 @@ enum status tokenizer_open(const char *path, struct tokenizer **out, struct err 
     }
     from.made = made ? json_root(doc) : NULL;
     from.padding = json_get(json_root(doc), STR("padding"));
-    return from_document(doc, config, &from, out, e);
+    return tokenizer_from_document(doc, config, &from, out, e);
 }
 
 void tokenizer_free(struct tokenizer *t)

@@ -36,9 +36,13 @@ struct proto {
 
 /* ---- the wire ---- */
 
+enum wire { WIRE_VARINT, WIRE_FIXED64, WIRE_BYTES, WIRE_FIXED32 = 5 };
+#define FIELD(number, wire) ((number) << 3 | (wire))
+
 struct field {
-    uint64_t number, value; /* value: varint or fixed bits */
-    struct str bytes;       /* length-delimited */
+    uint64_t key;     /* FIELD(): of another wire type than its own, a field is an unknown one */
+    uint64_t value;   /* varint or fixed bits */
+    struct str bytes; /* length-delimited */
 };
 
 static bool read_varint(struct str *in, uint64_t *out)
@@ -70,19 +74,18 @@ static bool read_fixed(struct str *in, size_t n, uint64_t *out)
 /* The next field of a message; false: malformed. */
 static bool read_field(struct str *in, struct field *out)
 {
-    uint64_t key, n;
-    *out = (struct field){0};
-    if (!read_varint(in, &key) || key >> 3 == 0 || key >> 3 > 536870911)
+    uint64_t n;
+    *out = (struct field){.bytes = STR("")};
+    if (!read_varint(in, &out->key) || out->key >> 3 == 0 || out->key >> 3 > 536870911)
         return false;
-    out->number = key >> 3;
-    switch (key & 7) {
-    case 0:
+    switch (out->key & 7) {
+    case WIRE_VARINT:
         return read_varint(in, &out->value);
-    case 1:
+    case WIRE_FIXED64:
         return read_fixed(in, 8, &out->value);
-    case 5:
+    case WIRE_FIXED32:
         return read_fixed(in, 4, &out->value);
-    case 2:
+    case WIRE_BYTES:
         if (!read_varint(in, &n) || n > in->n)
             return false;
         out->bytes = (struct str){in->p, n};
@@ -120,11 +123,11 @@ static bool read_piece(struct proto *p, struct str in)
     while (in.n) {
         if (!read_field(&in, &f))
             return false;
-        if (f.number == 1)
+        if (f.key == FIELD(1, WIRE_BYTES))
             piece->text = f.bytes;
-        else if (f.number == 2)
+        else if (f.key == FIELD(2, WIRE_FIXED32))
             piece->score = float_of(f.value);
-        else if (f.number == 3)
+        else if (f.key == FIELD(3, WIRE_VARINT))
             piece->type = f.value;
     }
     return utf8_valid(piece->text);
@@ -136,29 +139,29 @@ static bool read_trainer(struct proto *p, struct str in)
     while (in.n) {
         if (!read_field(&in, &f))
             return false;
-        switch (f.number) {
-        case 3:
+        switch (f.key) {
+        case FIELD(3, WIRE_VARINT):
             p->model_type = f.value;
             break;
-        case 35:
+        case FIELD(35, WIRE_VARINT):
             p->byte_fallback = f.value != 0;
             break;
-        case 40:
+        case FIELD(40, WIRE_VARINT):
             p->unk_id = (int32_t)(uint32_t)f.value;
             break;
-        case 41:
+        case FIELD(41, WIRE_VARINT):
             p->bos_id = (int32_t)(uint32_t)f.value;
             break;
-        case 42:
+        case FIELD(42, WIRE_VARINT):
             p->eos_id = (int32_t)(uint32_t)f.value;
             break;
-        case 45:
+        case FIELD(45, WIRE_BYTES):
             p->unk_piece = f.bytes;
             break;
-        case 46:
+        case FIELD(46, WIRE_BYTES):
             p->bos_piece = f.bytes;
             break;
-        case 47:
+        case FIELD(47, WIRE_BYTES):
             p->eos_piece = f.bytes;
             break;
         default:
@@ -174,9 +177,9 @@ static bool read_normalizer(struct proto *p, struct str in)
     while (in.n) {
         if (!read_field(&in, &f))
             return false;
-        if (f.number == 2)
+        if (f.key == FIELD(2, WIRE_BYTES))
             p->charsmap = f.bytes;
-        else if (f.number == 3)
+        else if (f.key == FIELD(3, WIRE_VARINT))
             p->add_dummy_prefix = f.value != 0;
     }
     return true;
@@ -195,11 +198,11 @@ static bool read_model(struct proto *p, struct str in)
                         .eos_piece = STR("</s>")};
     while (ok && in.n) {
         ok = read_field(&in, &f);
-        if (ok && f.number == 1)
+        if (ok && f.key == FIELD(1, WIRE_BYTES))
             ok = read_piece(p, f.bytes);
-        else if (ok && f.number == 2)
+        else if (ok && f.key == FIELD(2, WIRE_BYTES))
             ok = read_trainer(p, f.bytes);
-        else if (ok && f.number == 3)
+        else if (ok && f.key == FIELD(3, WIRE_BYTES))
             ok = read_normalizer(p, f.bytes);
     }
     return ok && p->n_piece > 0;

@@ -53,7 +53,10 @@ static enum status make(const struct source *s, struct source_input *in, struct 
         st = s->write(in, buf_str(&file), &json, e);
     if (st == ST_OK && json.failed)
         st = err_set(e, ST_LIMIT, "%s: the vocabulary is too large", in->path);
-    if (st == ST_OK && (st = json_parse(buf_str(&json), TOKENIZER_JSON_FLAGS, out, e)) != ST_OK)
+    /* Scores are exact, but where transformers copies the tokenizer it has made, by way of its JSON. */
+    bool copied = in->class && in->class->model == CLASS_ANY;
+    unsigned flags = copied ? TOKENIZER_JSON_FLAGS : JSON_ALLOW_DUPLICATES;
+    if (st == ST_OK && (st = json_parse(buf_str(&json), flags, out, e)) != ST_OK)
         err_prefix(e, "%s", in->path);
     buf_fini(&file);
     buf_fini(&json);
