@@ -74,7 +74,7 @@ static enum status read_options(const struct json_val *v, const struct token_mod
     const struct json_val *unk = json_get(v, STR("unk_id")), *fallback = json_get(v, STR("byte_fallback"));
     uint64_t id;
     u->unk = -1;
-    if (!json_is(unk, JSON_NULL)) {
+    if (json_kind(unk) != JSON_NULL) {
         if (!json_u64(unk, &id) || id >= m->n_token)
             return err_set(e, ST_INVALID, "tokenizer.json: `unk_id` is not an id of the vocabulary");
         u->unk = (int32_t)id;
