@@ -16,6 +16,12 @@
 const char *const standard_token_names[N_STANDARD_TOKENS] = {
     "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
 
+/* The pairs of an object; none of anything else. */
+static struct json_iter pairs(const struct json_val *v)
+{
+    return json_iter(json_is(v, JSON_OBJECT) ? v : NULL);
+}
+
 /* ---- tokens ---- */
 
 bool added_token_from(const struct json_val *v, bool special, struct added_token *out)
@@ -81,7 +87,7 @@ static enum status put_named(struct tokenizer_config *c, struct str name, const 
 /* {"image_token": "<image>", ...} as an object of its own. */
 static enum status put_named_object(struct tokenizer_config *c, const struct json_val *v, struct err *e)
 {
-    struct json_iter it = json_iter(v);
+    struct json_iter it = pairs(v);
     const struct json_val *item;
     struct str key;
     enum status st = ST_OK;
@@ -134,7 +140,7 @@ static enum status read_named(struct tokenizer_config *c, const struct json_val 
         if (v)
             st = put_named(c, str_from(standard_token_names[i]), v, false, e);
     }
-    struct json_iter it = json_iter(root);
+    struct json_iter it = pairs(root);
     const struct json_val *item;
     struct str key;
     while (st == ST_OK && (item = json_next(&it, &key)))
@@ -153,7 +159,7 @@ static int by_id(const void *a, const void *b)
 /* {"32000": {"content": ...}, ...} */
 static enum status read_decoder(struct tokenizer_config *c, const struct json_val *v, struct err *e)
 {
-    struct json_iter it = json_iter(v);
+    struct json_iter it = pairs(v);
     const struct json_val *item;
     struct str key;
     uint64_t id;
@@ -189,7 +195,7 @@ static enum status special_texts(const struct tokenizer_config *c, struct map *o
 static enum status read_added(struct tokenizer_config *c, struct err *e)
 {
     const struct json_val *root = json_root(c->added), *item;
-    struct json_iter it = json_iter(root);
+    struct json_iter it = pairs(root);
     struct map special_by = {0};
     struct str key;
     uint64_t id, at;
@@ -218,7 +224,7 @@ static enum status read_added(struct tokenizer_config *c, struct err *e)
 static enum status read_special_map(struct tokenizer_config *c, struct err *e)
 {
     const struct json_val *root = json_root(c->special_map), *item;
-    struct json_iter it = json_iter(root);
+    struct json_iter it = pairs(root);
     struct str key;
     enum status st = ST_OK;
     while (st == ST_OK && (item = json_next(&it, &key)))
