@@ -36,4 +36,8 @@ MUST_CHECK enum status tokenizer_from_document(struct json_doc *doc, struct toke
 MUST_CHECK enum status special_tokens_apply(struct tokenizer *t, const struct special_source *from,
                                             struct err *e);
 
+/* postprocess_offsets.c: offsets without the white space at each token's ends. */
+void trim_offsets(const struct tokenizer *t, struct str text, bool keeps_first_space,
+                  struct token_list *list);
+
 #endif

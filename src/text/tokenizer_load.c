@@ -85,8 +85,9 @@ static enum status fill_vocab(struct tokenizer *t, struct err *e)
         memcpy(t->token_text, t->model.token, t->model.n_token * sizeof *t->token_text);
     for (size_t i = 0; i < t->added.n; i++) {
         const struct added_token *a = &t->added.token[i];
-        t->token_text[a->id] = a->content;
-        t->vocab.flags[a->id] |= (uint8_t)(VOCAB_ADDED | (a->special ? VOCAB_SPECIAL : 0));
+        bool special = a->special && str_eq(a->normal, a->content); /* the library asks by the text */
+        t->token_text[a->id] = a->normal;
+        t->vocab.flags[a->id] |= (uint8_t)(VOCAB_ADDED | (special ? VOCAB_SPECIAL : 0));
     }
     return fill_bytes(t, e);
 }
@@ -104,9 +105,9 @@ static enum status read_document(struct tokenizer *t, const struct special_sourc
     if (st == ST_OK)
         st = post_processor_read(json_get(root, STR("post_processor")), &t->frame, e);
     if (st == ST_OK)
-        st = added_tokens_read(json_get(root, STR("added_tokens")), &t->added, e);
-    if (st == ST_OK)
         st = model_read(json_get(root, STR("model")), &t->model, e);
+    if (st == ST_OK)
+        st = added_tokens_read(json_get(root, STR("added_tokens")), &t->model, &t->added, e);
     if (st == ST_OK)
         st = special_tokens_apply(t, from, e);
     if (st == ST_OK)

@@ -22,10 +22,11 @@ enum status model_vocab_alloc(struct token_model *m, uint64_t n_id, size_t n_ent
         cap *= 2;
     m->token = calloc(n_id + 1, sizeof *m->token);
     m->slot = calloc(cap, sizeof *m->slot);
+    m->entry = malloc((n_entry + 1) * sizeof *m->entry);
     m->n_token = (uint32_t)n_id;
     m->slot_mask = cap - 1;
     m->hash_key = rng_entropy();
-    if (!m->token || !m->slot)
+    if (!m->token || !m->slot || !m->entry)
         return err_set(e, ST_NO_MEMORY, "no memory for a vocabulary of %u", m->n_token);
     return ST_OK;
 }
@@ -35,7 +36,7 @@ static struct id_slot *slot_find(const struct token_model *m, struct str token, 
 {
     for (size_t i = hash & m->slot_mask;; i = (i + 1) & m->slot_mask) {
         struct id_slot *s = &m->slot[i];
-        if (!s->id_plus_1 || (s->hash == hash >> 32 && str_eq(m->token[s->id_plus_1 - 1], token)))
+        if (!s->entry_plus_1 || (s->hash == hash >> 32 && str_eq(m->entry[s->entry_plus_1 - 1].text, token)))
             return s;
     }
 }
@@ -45,17 +46,14 @@ static uint64_t token_hash(const struct token_model *m, struct str token)
     return hash_bytes(token.p, token.n, m->hash_key);
 }
 
-enum status model_vocab_add(struct token_model *m, struct str token, uint32_t id, struct err *e)
+void model_vocab_add(struct token_model *m, struct str token, uint32_t id)
 {
     uint64_t hash = token_hash(m, token);
     struct id_slot *s = slot_find(m, token, hash);
-    if (m->token[id].p && !str_eq(m->token[id], token))
-        return err_set(e, ST_INVALID,
-                       "tokenizer.json: tokens `" STR_FMT "` and `" STR_FMT "` have the same id %u",
-                       STR_ARG(m->token[id]), STR_ARG(token), id);
+    if (!s->entry_plus_1)
+        *s = (struct id_slot){(uint32_t)(hash >> 32), ++m->n_entry};
     m->token[id] = (struct str){token.p ? token.p : "", token.n};
-    *s = (struct id_slot){(uint32_t)(hash >> 32), id + 1};
-    return ST_OK;
+    m->entry[s->entry_plus_1 - 1] = (struct id_entry){m->token[id], (int32_t)id};
 }
 
 uint64_t model_id_prepare(const struct token_model *m, struct str token)
@@ -67,7 +65,8 @@ uint64_t model_id_prepare(const struct token_model *m, struct str token)
 
 int32_t model_id_prepared(const struct token_model *m, struct str token, uint64_t hash)
 {
-    return (int32_t)slot_find(m, token, hash)->id_plus_1 - 1;
+    uint32_t entry = slot_find(m, token, hash)->entry_plus_1;
+    return entry ? m->entry[entry - 1].id : -1;
 }
 
 int32_t model_id(const struct token_model *m, struct str token)
@@ -93,7 +92,7 @@ enum status model_read_vocab(const struct json_val *v, struct token_model *m, st
     for (it = json_iter(v); st == ST_OK && (item = json_next(&it, &key));) {
         int32_t before = model_id(m, key);
         if (json_u64(item, &id))
-            st = model_vocab_add(m, key, (uint32_t)id, e);
+            model_vocab_add(m, key, (uint32_t)id);
         if (before >= 0 && (uint64_t)before != id) /* a key again: only its last id counts */
             m->token[before] = (struct str){0};
     }
@@ -205,6 +204,7 @@ void model_fini(struct token_model *m)
     if (m->kind && m->state)
         m->kind->free_state(m->state);
     free(m->slot);
+    free(m->entry);
     free(m->token);
     *m = (struct token_model){0};
 }

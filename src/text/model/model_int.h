@@ -27,16 +27,22 @@ struct token_model_kind {
     void (*free_state)(void *state);
 };
 
-/* Text -> id: half the hash and the id, the text itself is the vocabulary's, so that the table of a large
- * vocabulary stays in the cache. */
+/* Text -> id: half the hash and which entry, so that the table of a large vocabulary stays in the cache. */
 struct id_slot {
-    uint32_t hash, id_plus_1; /* 0: free */
+    uint32_t hash, entry_plus_1; /* 0: free */
+};
+
+struct id_entry {
+    struct str text;
+    int32_t id;
 };
 
 struct token_model {
     const struct token_model_kind *kind;
     struct str *token; /* [n_token] text by id; .p NULL: no such id */
     uint32_t n_token;
+    struct id_entry *entry; /* [n_entry] the different texts */
+    uint32_t n_entry;
     struct id_slot *slot; /* [slot_mask + 1], at most 3/4 full */
     size_t slot_mask;
     uint64_t hash_key;
@@ -59,7 +65,7 @@ int32_t model_id_prepared(const struct token_model *m, struct str token, uint64_
 /* Room for ids below n_id and n_entry entries; then each token. Of equal texts the last one has the id, all
  * have their text; two texts with one id are refused. */
 MUST_CHECK enum status model_vocab_alloc(struct token_model *m, uint64_t n_id, size_t n_entry, struct err *e);
-MUST_CHECK enum status model_vocab_add(struct token_model *m, struct str token, uint32_t id, struct err *e);
+void model_vocab_add(struct token_model *m, struct str token, uint32_t id);
 /* A `vocab` object {"token": id, ...}. */
 MUST_CHECK enum status model_read_vocab(const struct json_val *v, struct token_model *m, struct err *e);
 /* The token that option `name` of the model names; -1 when it is absent or null. */

@@ -44,7 +44,7 @@ static enum status read_entries(const struct json_val *vocab, struct token_model
         p->id = (int32_t)id;
         st = read_entry(item, id, &p->text, &u->score[id], e);
         if (st == ST_OK)
-            st = model_vocab_add(m, p->text, id, e);
+            model_vocab_add(m, p->text, (uint32_t)id);
         min = u->score[id] < min ? u->score[id] : min;
     }
     u->unknown_score = min - UNKNOWN_PENALTY;

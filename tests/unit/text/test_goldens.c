@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const char *const names[] = {"llama-2", "mistral-v0.1", "mistral-v0.3", "llama-3",        "gpt-2",
-                                    "qwen2.5", "phi-3",        "mistral-nemo", "deepseek-coder", "gemma"};
+                                    "qwen2.5", "phi-3",        "mistral-nemo", "deepseek-coder", "gemma",  "falcon"};
 
 static struct tokenizer *open_published(const char *name)
 {
