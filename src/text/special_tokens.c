@@ -7,10 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const standard_names[] = {"bos_token", "eos_token", "unk_token", "sep_token",
-                                             "pad_token", "cls_token", "mask_token"};
-#define N_STANDARD (sizeof standard_names / sizeof *standard_names)
-
 /* ---- adding ---- */
 
 struct adding {
@@ -108,15 +104,17 @@ static bool default_token(const struct special_source *from, const char *name, s
 static enum status collect_named(struct tokenizer *t, const struct special_source *from, struct err *e)
 {
     enum status st = ST_OK;
-    for (size_t i = 0; i < N_STANDARD && st == ST_OK; i++) {
+    for (size_t i = 0; i < N_STANDARD_TOKENS && st == ST_OK; i++) {
         struct named_token token;
-        const struct named_token *given = tokenizer_config_named(t->config, str_from(standard_names[i]));
-        if (!given && !default_token(from, standard_names[i], &token))
+        const struct named_token *given =
+            tokenizer_config_named(t->config, str_from(standard_token_names[i]));
+        if (!given && !default_token(from, standard_token_names[i], &token))
             continue;
         if (given)
             token = *given;
         token.token.special = true;
-        if (from->class && from->class->mask_strips_left && strcmp(standard_names[i], "mask_token") == 0)
+        if (from->class && from->class->mask_strips_left &&
+            strcmp(standard_token_names[i], "mask_token") == 0)
             token.token.lstrip = true;
         st = named_token_put(t->named, &t->n_named, token, e);
     }
@@ -139,25 +137,34 @@ static bool is_named(const struct tokenizer *t, struct str content)
     return false;
 }
 
+static struct str id_bytes(const struct added_token *t)
+{
+    return (struct str){(const char *)&t->id, sizeof t->id};
+}
+
 /* The tokens that a file numbers, unless they are there with the same flags. */
 static enum status add_numbered(struct adding *a, struct err *e)
 {
     const struct tokenizer_config *c = a->t->config;
-    size_t n_own = a->t->added.n;
-    enum status st = ST_OK;
+    struct map own = {
+        0}; /* ids of the tokenizer.json's own tokens, over which the older file does not stand */
+    enum status st = map_init(&own, c->decoder_is_older ? a->t->added.n : 0);
+    for (size_t i = 0; c->decoder_is_older && i < a->t->added.n && st == ST_OK; i++)
+        st = map_put(&own, id_bytes(&a->t->added.token[i]), i);
+    if (st != ST_OK)
+        err_set(e, st, "no memory for special tokens");
     for (size_t i = 0; i < c->n_decoder && st == ST_OK; i++) {
+        uint64_t at;
         struct added_token token = c->decoder[i];
         const struct added_token *known = find(a, token.content);
         if (known && token_equal(known, &token))
             continue;
-        bool own = false; /* the older file gives way to a tokenizer.json's own token of that id */
-        for (size_t k = 0; c->decoder_is_older && k < n_own && !own; k++)
-            own = a->t->added.token[k].id == token.id;
-        if (own)
+        if (map_get(&own, id_bytes(&token), &at))
             continue;
         token.special |= is_named(a->t, token.content);
         st = add(a, token, e);
     }
+    map_fini(&own);
     return st;
 }
 

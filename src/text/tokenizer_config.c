@@ -13,9 +13,14 @@
 #define ARENA_MAX_BYTES (256u << 20)
 #define ABSURD_LENGTH   1e15 /* transformers writes 1e30 for "no limit" */
 
-static const char *const standard_names[] = {"bos_token", "eos_token", "unk_token", "sep_token",
-                                             "pad_token", "cls_token", "mask_token"};
-#define N_STANDARD (sizeof standard_names / sizeof *standard_names)
+const char *const standard_token_names[N_STANDARD_TOKENS] = {
+    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+
+/* The pairs of an object; none of anything else. */
+static struct json_iter pairs(const struct json_val *v)
+{
+    return json_iter(json_is(v, JSON_OBJECT) ? v : NULL);
+}
 
 /* ---- tokens ---- */
 
@@ -64,8 +69,8 @@ const struct json_val *tokenizer_config_option(const struct tokenizer_config *c,
 
 static bool is_standard(struct str name)
 {
-    for (size_t i = 0; i < N_STANDARD; i++)
-        if (str_eq(name, str_from(standard_names[i])))
+    for (size_t i = 0; i < N_STANDARD_TOKENS; i++)
+        if (str_eq(name, str_from(standard_token_names[i])))
             return true;
     return false;
 }
@@ -82,7 +87,7 @@ static enum status put_named(struct tokenizer_config *c, struct str name, const 
 /* {"image_token": "<image>", ...} as an object of its own. */
 static enum status put_named_object(struct tokenizer_config *c, const struct json_val *v, struct err *e)
 {
-    struct json_iter it = json_iter(v);
+    struct json_iter it = pairs(v);
     const struct json_val *item;
     struct str key;
     enum status st = ST_OK;
@@ -130,12 +135,12 @@ static bool is_token_key(struct str key)
 static enum status read_named(struct tokenizer_config *c, const struct json_val *root, struct err *e)
 {
     enum status st = ST_OK;
-    for (size_t i = 0; i < N_STANDARD && st == ST_OK; i++) {
-        const struct json_val *v = json_get(root, str_from(standard_names[i]));
+    for (size_t i = 0; i < N_STANDARD_TOKENS && st == ST_OK; i++) {
+        const struct json_val *v = json_get(root, str_from(standard_token_names[i]));
         if (v)
-            st = put_named(c, str_from(standard_names[i]), v, false, e);
+            st = put_named(c, str_from(standard_token_names[i]), v, false, e);
     }
-    struct json_iter it = json_iter(root);
+    struct json_iter it = pairs(root);
     const struct json_val *item;
     struct str key;
     while (st == ST_OK && (item = json_next(&it, &key)))
@@ -154,7 +159,7 @@ static int by_id(const void *a, const void *b)
 /* {"32000": {"content": ...}, ...} */
 static enum status read_decoder(struct tokenizer_config *c, const struct json_val *v, struct err *e)
 {
-    struct json_iter it = json_iter(v);
+    struct json_iter it = pairs(v);
     const struct json_val *item;
     struct str key;
     uint64_t id;
@@ -174,37 +179,44 @@ static enum status read_decoder(struct tokenizer_config *c, const struct json_va
     return ST_OK;
 }
 
-static bool is_known_special(const struct tokenizer_config *c, struct str content)
+/* The texts that added_tokens.json's tokens are special by. */
+static enum status special_texts(const struct tokenizer_config *c, struct map *out)
 {
-    for (unsigned i = 0; i < c->n_named; i++)
-        if (is_standard(c->named[i].name) && str_eq(c->named[i].token.content, content))
-            return true;
-    for (size_t i = 0; c->has_extra && i < c->n_extra; i++)
-        if (str_eq(c->extra[i].content, content))
-            return true;
-    return false;
+    enum status st = map_init(out, c->n_named + c->n_extra);
+    for (unsigned i = 0; i < c->n_named && st == ST_OK; i++)
+        if (is_standard(c->named[i].name) && c->named[i].token.content.n)
+            st = map_put(out, c->named[i].token.content, i);
+    for (size_t i = 0; c->has_extra && i < c->n_extra && st == ST_OK; i++)
+        st = map_put(out, c->extra[i].content, i);
+    return st;
 }
 
 /* added_tokens.json: {"<pad>": 32000, ...} */
 static enum status read_added(struct tokenizer_config *c, struct err *e)
 {
     const struct json_val *root = json_root(c->added), *item;
-    struct json_iter it = json_iter(root);
+    struct json_iter it = pairs(root);
+    struct map special_by = {0};
     struct str key;
-    uint64_t id;
+    uint64_t id, at;
     c->decoder_is_older = true;
     c->decoder = arena_array(&c->arena, json_len(root) + 1, sizeof *c->decoder);
-    if (!c->decoder)
-        return err_set(e, ST_NO_MEMORY, "no memory for added tokens");
-    while ((item = json_next(&it, &key))) {
-        if (!json_u64(item, &id) || id > INT32_MAX)
-            return err_set(e, ST_INVALID, "added_tokens.json: `" STR_FMT "` has no valid id", STR_ARG(key));
-        bool special = is_known_special(c, key);
+    enum status st = c->decoder ? special_texts(c, &special_by) : ST_NO_MEMORY;
+    if (st != ST_OK)
+        err_set(e, st, "no memory for added tokens");
+    while (st == ST_OK && (item = json_next(&it, &key))) {
+        if (!json_u64(item, &id) || id > INT32_MAX) {
+            st = err_set(e, ST_INVALID, "added_tokens.json: `" STR_FMT "` has no valid id", STR_ARG(key));
+            break;
+        }
+        bool special = map_get(&special_by, key, &at);
         c->decoder[c->n_decoder++] = (struct added_token){
             .content = key, .id = (int32_t)id, .special = special, .normalized = !special};
     }
-    qsort(c->decoder, c->n_decoder, sizeof *c->decoder, by_id);
-    return ST_OK;
+    map_fini(&special_by);
+    if (st == ST_OK)
+        qsort(c->decoder, c->n_decoder, sizeof *c->decoder, by_id);
+    return st;
 }
 
 /* special_tokens_map.json stands over the config; its tokens are special whatever they say. Its list under
@@ -212,7 +224,7 @@ static enum status read_added(struct tokenizer_config *c, struct err *e)
 static enum status read_special_map(struct tokenizer_config *c, struct err *e)
 {
     const struct json_val *root = json_root(c->special_map), *item;
-    struct json_iter it = json_iter(root);
+    struct json_iter it = pairs(root);
     struct str key;
     enum status st = ST_OK;
     while (st == ST_OK && (item = json_next(&it, &key)))

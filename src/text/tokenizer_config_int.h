@@ -8,6 +8,10 @@
 #define CONFIG_MAX_NAMED     64
 #define CONFIG_MAX_TEMPLATES 64
 
+#define N_STANDARD_TOKENS 7
+extern const char *const
+    standard_token_names[N_STANDARD_TOKENS]; /* bos_token, ... as transformers lists them */
+
 /* A special token with a name (bos_token, ...); no content: the file says that there is none. */
 struct named_token {
     struct str name;

@@ -18,30 +18,46 @@ static uint32_t vocab_size(const struct tokenizer *t)
     return n > VOCAB_MAX ? 0 : n;
 }
 
-/* What the token adds to a text, by itself and as raw bytes. */
+static const struct step *decoder_find(const struct tokenizer *t, const char *type)
+{
+    for (unsigned i = 0; i < t->decoders.n; i++)
+        if (strcmp(t->decoders.step[i].kind->type, type) == 0)
+            return &t->decoders.step[i];
+    return NULL;
+}
+
+/* A token's text with spaces for what stands for them. */
+static void put_spaced(struct str text, struct str mark, struct buf *out)
+{
+    size_t at = 0, found;
+    while (mark.n && (found = str_find(text, mark, at)) != SIZE_MAX) {
+        buf_put(out, text.p + at, found - at);
+        buf_put_char(out, ' ');
+        at = found + mark.n;
+    }
+    buf_put(out, text.p + at, text.n - at);
+}
+
+/* What the token adds to a text that has begun, by itself and as raw bytes. */
 static void put_token_bytes(const struct tokenizer *t, struct str text, bool added, struct buf *out)
 {
-    bool byte_level = false, fallback = false;
-    for (unsigned i = 0; i < t->decoders.n; i++) {
-        byte_level |= strcmp(t->decoders.step[i].kind->type, "ByteLevel") == 0;
-        fallback |= strcmp(t->decoders.step[i].kind->type, "ByteFallback") == 0;
-    }
+    const struct step *pieces = decoder_find(t, "WordPiece"), *metaspace = decoder_find(t, "Metaspace"),
+                      *suffix = decoder_find(t, "BPEDecoder");
     if (added) {
         buf_put_str(out, text);
-    } else if (byte_level) {
+    } else if (decoder_find(t, "ByteLevel")) {
         char *to = buf_reserve(out, text.n + 1);
         if (to)
             out->n += byte_level_bytes(text, to);
-    } else if (fallback && fallback_byte(text) >= 0) {
+    } else if (decoder_find(t, "ByteFallback") && fallback_byte(text) >= 0) {
         buf_put_char(out, (char)fallback_byte(text));
+    } else if (pieces && str_has_prefix(text, pieces->text)) {
+        buf_put(out, text.p + pieces->text.n, text.n - pieces->text.n);
+    } else if (pieces || t->decoders.n == 0) {
+        buf_put_char(out, ' ');
+        buf_put_str(out, text);
     } else {
-        size_t at = 0, found;
-        while ((found = str_find(text, STR("\xe2\x96\x81"), at)) != SIZE_MAX) {
-            buf_put(out, text.p + at, found - at);
-            buf_put_char(out, ' ');
-            at = found + 3;
-        }
-        buf_put(out, text.p + at, text.n - at);
+        put_spaced(text, metaspace ? metaspace->text : suffix ? suffix->text : STR("\xe2\x96\x81"), out);
     }
 }
 

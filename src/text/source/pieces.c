@@ -178,7 +178,22 @@ void pieces_put_byte_level(struct pieces *p, struct str bytes)
         buf_put(&p->memory, c, byte_level_encode((unsigned char)bytes.p[i], c));
 }
 
-/* ---- writing ---- */
+/* ---- lines and writing ---- */
+
+bool read_line(struct str *file, struct str *line)
+{
+    if (file->n == 0)
+        return false;
+    const char *end = memchr(file->p, '\n', file->n);
+    size_t n = end ? (size_t)(end - file->p) : file->n;
+    *line = (struct str){file->p, n};
+    n += end != NULL;
+    file->p += n;
+    file->n -= n;
+    if (end && line->n && line->p[line->n - 1] == '\r')
+        line->n--;
+    return true;
+}
 
 void write_json_str(struct buf *out, struct str s)
 {

@@ -117,25 +117,13 @@ static void write_added(struct buf *out, struct str content, uint64_t id)
 
 /* ---- tiktoken ---- */
 
-static bool next_line(struct str *file, struct str *line)
-{
-    if (file->n == 0)
-        return false;
-    const char *end = memchr(file->p, '\n', file->n);
-    size_t n = end ? (size_t)(end - file->p) : file->n;
-    *line = str_trim((struct str){file->p, n});
-    n += end != NULL;
-    file->p += n;
-    file->n -= n;
-    return true;
-}
-
 static enum status read_lines(struct ranks *r, struct str file, struct err *e)
 {
     struct str line;
     uint64_t rank;
     enum status st = ST_OK;
-    for (unsigned number = 1; st == ST_OK && next_line(&file, &line); number++) {
+    for (unsigned number = 1; st == ST_OK && read_line(&file, &line); number++) {
+        line = str_trim(line);
         if (line.n == 0)
             continue;
         size_t space = str_find(line, STR(" "), 0);
@@ -147,32 +135,47 @@ static enum status read_lines(struct ranks *r, struct str file, struct err *e)
     return st == ST_OK ? ranks_finish(r, e) : st;
 }
 
-/* Added tokens behind the ranks: those the config numbers, with fillers between, then those it only lists. */
+/* Added tokens behind the ranks: those that the config numbers, with fillers between. */
+static enum status write_numbered(const struct tokenizer_config *c, uint64_t *next, struct map *written,
+                                  struct buf *out, struct err *e)
+{
+    uint64_t last = c->n_decoder ? (uint64_t)c->decoder[c->n_decoder - 1].id : 0;
+    enum status st = ST_OK;
+    if (last >= *next + FILLER_MAX)
+        return err_set(e, ST_LIMIT, "added_tokens_decoder: id %llu is far beyond the vocabulary",
+                       (unsigned long long)last);
+    for (size_t i = 0; *next <= last && c->n_decoder && st == ST_OK; ++*next) {
+        char filler[48];
+        while (i < c->n_decoder && (uint64_t)c->decoder[i].id < *next)
+            i++;
+        int n = snprintf(filler, sizeof filler, "<|reserved_token_%llu|>", (unsigned long long)*next);
+        bool named = i < c->n_decoder && (uint64_t)c->decoder[i].id == *next;
+        write_added(out, named ? c->decoder[i].content : (struct str){filler, (size_t)n}, *next);
+        if (named && map_put(written, c->decoder[i].content, *next) != ST_OK)
+            st = err_set(e, ST_NO_MEMORY, "no memory for added tokens");
+    }
+    return st;
+}
+
+/* Then those that it only lists. */
 static enum status write_tiktoken_added(const struct tokenizer_config *c, const struct pieces *p,
                                         struct buf *out, struct err *e)
 {
-    uint64_t next = p->n, known, last = c->n_decoder ? (uint64_t)c->decoder[c->n_decoder - 1].id : 0;
-    if (last >= next + FILLER_MAX)
-        return err_set(e, ST_LIMIT, "added_tokens_decoder: id %llu is far beyond the vocabulary",
-                       (unsigned long long)last);
-    for (size_t i = 0; next <= last && c->n_decoder; next++) {
-        char filler[48];
-        while (i < c->n_decoder && (uint64_t)c->decoder[i].id < next)
-            i++;
-        int n = snprintf(filler, sizeof filler, "<|reserved_token_%llu|>", (unsigned long long)next);
-        bool named = i < c->n_decoder && (uint64_t)c->decoder[i].id == next;
-        write_added(out, named ? c->decoder[i].content : (struct str){filler, (size_t)n}, next);
+    uint64_t next = p->n, at;
+    struct map written;
+    enum status st = map_init(&written, c->n_decoder + c->n_extra) == ST_OK
+                         ? write_numbered(c, &next, &written, out, e)
+                         : err_set(e, ST_NO_MEMORY, "no memory for added tokens");
+    for (size_t i = 0; c->has_extra && i < c->n_extra && st == ST_OK; i++) {
+        struct str text = c->extra[i].content;
+        if (map_get(&written, text, &at))
+            continue;
+        write_added(out, text, map_get(&p->map, text, &at) ? (uint64_t)p->id[at] : next++);
+        if (map_put(&written, text, 0) != ST_OK)
+            st = err_set(e, ST_NO_MEMORY, "no memory for added tokens");
     }
-    for (size_t i = 0; c->has_extra && i < c->n_extra; i++) {
-        bool there = false;
-        for (size_t k = 0; k < c->n_decoder; k++)
-            there |= (uint64_t)c->decoder[k].id >= p->n && str_eq(c->decoder[k].content, c->extra[i].content);
-        if (!there && map_get(&p->map, c->extra[i].content, &known))
-            write_added(out, c->extra[i].content, (uint64_t)p->id[known]);
-        else if (!there)
-            write_added(out, c->extra[i].content, next++);
-    }
-    return ST_OK;
+    map_fini(&written);
+    return st;
 }
 
 enum status tiktoken_write(struct source_input *in, struct str file, struct buf *out, struct err *e)

@@ -267,16 +267,14 @@ static void write_unigram(const struct class_values *v, const struct proto *p, s
 }
 
 /* Placeholders that tokenizer_config.json gives another text, where the model has no class of its own. */
-static struct str piece_text(const struct class_values *v, const struct pieces *all, const struct proto *p,
-                             size_t id)
+static void rename_pieces(const struct class_values *v, struct pieces *p)
 {
     uint64_t known;
     for (size_t i = 0; v->class->model == CLASS_ANY && i < v->config->n_decoder; i++) {
         const struct added_token *t = &v->config->decoder[i];
-        if ((size_t)t->id == id && !map_get(&all->map, t->content, &known))
-            return t->content;
+        if ((size_t)t->id < p->n && t->content.n && !map_get(&p->map, t->content, &known))
+            p->text[t->id] = t->content;
     }
-    return p->piece[id].text;
 }
 
 static enum status write_bpe(const struct class_values *v, const struct proto *p, struct buf *out,
@@ -299,9 +297,8 @@ static enum status write_bpe(const struct class_values *v, const struct proto *p
         buf_put_str(out, STR(",\"merges\":"));
         st = pieces_write_merges(&all, MERGE_BY_LENGTH, out, e);
     }
-    for (size_t i = 0; st == ST_OK && v->config->n_decoder && i < all.n; i++)
-        all.text[i] = piece_text(v, &all, p, i);
     if (st == ST_OK) {
+        rename_pieces(v, &all);
         buf_put_str(out, STR(",\"vocab\":"));
         map_fini(&all.map);
         st = pieces_index(&all, e);

@@ -65,41 +65,58 @@ static enum status make(const struct source *s, struct source_input *in, struct 
 
 /* ---- folders ---- */
 
-static const struct source *find_source(const char *dir, const struct tokenizer_class *class,
-                                        char path[PATH_MAX])
+/* Which file of a folder is read, and for which class. */
+struct choice {
+    const struct source *source, *other; /* other: there, but not for this class */
+    const struct tokenizer_class *class;
+    struct str class_name;
+    char path[PATH_MAX];
+};
+
+static bool reads(const struct tokenizer_class *class, const struct source *s)
 {
-    for (size_t i = 0; i < N_SOURCES; i++) {
+    return class && class->vocab_file && strcmp(class->vocab_file, s->name) == 0;
+}
+
+/* Of the model type's class and the one that the files name, the first that reads the file; when nothing is
+ * said, the file decides. */
+static void choose(const char *dir, const struct tokenizer_config *config, struct choice *c)
+{
+    const struct tokenizer_class *named = tokenizer_class_find(config->class_name);
+    c->class = tokenizer_class_of(config, &c->class_name);
+    for (size_t i = 0; i < N_SOURCES && !c->source; i++) {
         const struct source *s = &sources[i];
-        bool asked = s->any || !class || !class->vocab_file || strcmp(class->vocab_file, s->name) == 0;
-        if (asked && snprintf(path, PATH_MAX, "%s/%s", dir, s->name) < PATH_MAX && is_file(path))
-            return s;
+        if (snprintf(c->path, sizeof c->path, "%s/%s", dir, s->name) >= (int)sizeof c->path ||
+            !is_file(c->path))
+            continue;
+        if (!s->any && !reads(c->class, s) && reads(named, s))
+            c->class = named;
+        if (c->class_name.n == 0 || (s->any ? c->class != NULL : reads(c->class, s)))
+            c->source = s;
+        else if (!c->other)
+            c->other = s;
     }
-    return NULL;
 }
 
 static enum status make_from_folder(const char *dir, const struct tokenizer_config *config,
                                     const struct tokenizer_class **class, struct json_doc **out,
                                     struct err *e)
 {
-    char path[PATH_MAX];
-    struct str name;
-    *class = tokenizer_class_of(config, &name);
-    const struct source *s = find_source(dir, *class, path);
-    if (!s)
+    struct choice c = {0};
+    choose(dir, config, &c);
+    if (!c.source && c.other)
+        return err_set(e, ST_UNSUPPORTED,
+                       "%s has no tokenizer.json, and how a " STR_FMT " uses its %s is not known to this "
+                       "version: write a tokenizer.json with transformers' save_pretrained()",
+                       dir, STR_ARG(c.class_name), c.other->name);
+    if (!c.source)
         return err_set(e, ST_NOT_FOUND,
                        "%s has no tokenizer.json and no other vocabulary that is known here (tekken.json, "
                        "tokenizer.model, spiece.model, sentencepiece.bpe.model, vocab.json with merges.txt, "
                        "vocab.txt)",
                        dir);
-    if (!*class && name.n)
-        return err_set(e, ST_UNSUPPORTED,
-                       "%s has no tokenizer.json, and how a " STR_FMT " uses its %s is not known to this "
-                       "version: write a tokenizer.json with transformers' save_pretrained()",
-                       dir, STR_ARG(name), s->name);
-    /* A class without a vocabulary file of its own reads only what every class reads: let the file decide. */
-    struct source_input in = {
-        .path = path, .class = s->any || (*class && (*class)->vocab_file) ? *class : NULL, .config = config};
-    enum status st = make(s, &in, out, e);
+    struct source_input in = {.path = c.path, .class = c.class, .config = config};
+    enum status st = make(c.source, &in, out, e);
     *class = in.class;
     return st;
 }

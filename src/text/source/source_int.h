@@ -52,6 +52,8 @@ void class_write_stages(const struct class_values *v, struct buf *out);
 void class_write_options(const struct class_values *v, struct buf *out);
 /* A named token's text: of the files, else of the class, else "". */
 struct str class_token(const struct class_values *v, const char *name);
+/* The next line without its end; false behind the last. */
+bool read_line(struct str *file, struct str *line);
 void write_base64(struct buf *out, struct str bytes);
 /* Appends the bytes; false when it is not base64. */
 bool read_base64(struct buf *out, struct str text);

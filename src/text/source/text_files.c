@@ -5,29 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The next line without its end; false after the last. */
-static bool next_line(struct str *file, struct str *line)
-{
-    if (file->n == 0)
-        return false;
-    const char *end = memchr(file->p, '\n', file->n);
-    size_t n = end ? (size_t)(end - file->p) : file->n;
-    *line = (struct str){file->p, n};
-    n += end != NULL;
-    file->p += n;
-    file->n -= n;
-    if (end && line->n && line->p[line->n - 1] == '\r')
-        line->n--;
-    return true;
-}
-
 /* ---- vocab.json and merges.txt ---- */
 
 static enum status write_merges(const char *path, struct str file, struct buf *out, struct err *e)
 {
     struct str line;
     buf_put_char(out, '[');
-    for (unsigned number = 1; next_line(&file, &line); number++) {
+    for (unsigned number = 1; read_line(&file, &line); number++) {
         if (str_has_prefix(line, STR("#version")))
             continue;
         size_t space = str_find(line, STR(" "), 0);
@@ -110,7 +94,7 @@ static enum status read_lines(struct pieces *p, struct str file, struct err *e)
     struct str line;
     size_t white;
     enum status st = ST_OK;
-    for (int32_t id = 0; st == ST_OK && next_line(&file, &line); id++) {
+    for (int32_t id = 0; st == ST_OK && read_line(&file, &line); id++) {
         while ((white = white_at_end(line)))
             line.n -= white;
         st = utf8_valid(line) ? pieces_add(p, line, id, e)

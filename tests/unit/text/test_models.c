@@ -117,10 +117,10 @@ static const struct model_case cases[] = {
      "100,'vocab':{'a':1,'##b':2}}",
      true, "ab a", "1@0-1 2@1-2 1@3-4"},
     {NULL, true, "ab ba", NULL},
-    /* two tokens with one id; an id twice given */
+    /* a token twice: its last id */
     {"{'type':'WordPiece','unk_token':'[UNK]','continuing_subword_prefix':'##','max_input_chars_per_word':"
-     "100,'vocab':{'[UNK]':7,'a':1,'b':1,'##b':3,'##b':4}}",
-     true, "a b ab z", "1@0-1 1@2-3 1@4-5 4@5-6 7@7-8"},
+     "100,'vocab':{'[UNK]':7,'a':1,'##b':3,'##b':4}}",
+     true, "a ab z", "1@0-1 1@2-3 4@3-4 7@5-6"},
     /* WordLevel */
     {"{'type':'WordLevel','unk_token':'<unk>','vocab':{'<unk>':0,'a':1,'é':2}}", true, "a b <unk> é aa",
      "1@0-1 0@2-3 0@4-9 2@10-12 0@13-15"},
@@ -140,8 +140,8 @@ static const struct model_case cases[] = {
     {"{'vocab':{'a':0,'b':1,'ab':2},'merges':['a b'],'unk_token':'a'}", true, "ab ba", "2@0-2 1@3-4 0@4-5"},
 };
 
-/* Equal, or refused when read. */
-static const struct model_case affix_cases[] = {
+/* BPE: what is done with a word's ends and with characters that are no tokens. */
+static const struct model_case bpe_cases[] = {
     /* inside a word characters carry the prefix; a join drops the right one's */
     {"{'type':'BPE','unk_token':'<unk>','continuing_subword_prefix':'##','vocab':{'<unk>':0,'a':1,'##a':2,'b'"
      ":3,'##b':4,'ab':5,'##ab':6,'aba':7,'##c':8,'c':9},'merges':[['a','##b'],['##a','##b'],['ab','##a']]}",
@@ -165,7 +165,46 @@ static const struct model_case affix_cases[] = {
      "w>','vocab':{'<unk>':0,'a':1,'##a':2,'##a</w>':3,'a</w>':4,'##b':5,'a##':6,'ab':7,'aa</w>':8,'##ba</"
      "w>':9,'aba</w>':10},'merges':[['a','##b'],['a','##a</w>'],['##b','##a</w>'],['a','##ba</w>']]}",
      true, "a aa ab aba abaa", "4@0-1 8@2-4 1@5-6 0@6-7 7@8-10 3@10-11 7@12-14 2@14-15 3@15-16"},
+    /* bytes overtake unknown characters in front of them, the offsets do not */
+    {"{'type':'BPE','unk_token':'<unk>','byte_fallback':true,'vocab':{'<unk>':0,'a':1,'<0xC3>':2,'<0xA9>':3,'"
+     "b':4},'merges':[]}",
+     false, "xéa", "2@0-1 3@1-3 0@1-3 1@3-4"},
+    {NULL, false, "xé", "2@0-1 3@1-3 0@1-3"},
+    {NULL, false, "éx", "2@0-2 3@0-2 0@2-3"},
+    {NULL, false, "xyéa", "0@0-1 2@1-2 3@2-4 0@2-4 1@4-5"},
+    {NULL, false, "xxa", "0@0-1 0@1-2 1@2-3"},
+    /* the same with unknown characters fused */
+    {"{'type':'BPE','unk_token':'<unk>','byte_fallback':true,'fuse_unk':true,'vocab':{'<unk>':0,'a':1,'<0xC3>"
+     "':2,'<0xA9>':3,'b':4},'merges':[]}",
+     false, "xéa", "2@0-1 3@1-3 0@1-3 1@3-4"},
+    {NULL, false, "xéy", "2@0-1 3@1-3 0@1-4"},
+    {NULL, false, "xyéa", "2@0-1 3@1-2 0@2-4 1@4-5"},
+    {NULL, false, "xxa", "0@0-2 1@2-3"},
+    {NULL, false, "xéyéza", "2@0-1 3@1-3 2@1-3 3@3-4 0@4-7 1@7-8"},
+    /* without an unknown token a character is dropped, and its bytes from the offsets */
+    {"{'type':'BPE','vocab':{'<unk>':0,'a':1,'<0xC3>':2,'<0xA9>':3,'b':4},'merges':[]}", false, "xa",
+     "1@0-1"},
+    {NULL, false, "axb", "1@0-1 4@1-2"},
+    /* an unknown token out of the vocabulary: refused when it is needed */
+    {"{'type':'BPE','unk_token':'?','vocab':{'<unk>':0,'a':1,'<0xC3>':2,'<0xA9>':3,'b':4},'merges':[]}",
+     false, "a", "1@0-1"},
+    {NULL, false, "xa", NULL},
+    /* an empty prefix and suffix are none */
+    {"{'type':'BPE','unk_token':'<unk>','continuing_subword_prefix':'','end_of_word_suffix':'','vocab':{'<"
+     "unk>':0,'a':1,'<0xC3>':2,'<0xA9>':3,'b':4,'ab':5},'merges':['a b']}",
+     true, "ab xa", "5@0-2 0@3-4 1@4-5"},
 };
+
+/* Takes the text. */
+static enum status document_load(struct buf *json, struct tokenizer **out, struct err *e)
+{
+    for (size_t i = 0; i < json->n; i++)
+        if (json->p[i] == '\'')
+            json->p[i] = '"';
+    enum status st = tokenizer_from_json(buf_str(json), out, e);
+    buf_fini(json);
+    return st;
+}
 
 static enum status model_load(const char *model, bool split, struct tokenizer **out, struct err *e)
 {
@@ -174,12 +213,7 @@ static enum status model_load(const char *model, bool split, struct tokenizer **
     buf_printf(&json, "{'pre_tokenizer':%s,'model':", split ? "{'type':'WhitespaceSplit'}" : "null");
     buf_put_str(&json, str_from(model));
     buf_put_str(&json, STR(",'added_tokens':[]}"));
-    for (size_t i = 0; i < json.n; i++)
-        if (json.p[i] == '\'')
-            json.p[i] = '"';
-    enum status st = tokenizer_from_json(buf_str(&json), out, e);
-    buf_fini(&json);
-    return st;
+    return document_load(&json, out, e);
 }
 
 static void expect_tokens(const struct tokenizer *t, const struct model_case *c)
@@ -202,7 +236,7 @@ static void expect_tokens(const struct tokenizer *t, const struct model_case *c)
     tokens_fini(&got);
 }
 
-static void run_cases(const struct model_case *rows, size_t n, bool may_refuse)
+static void run_cases(const struct model_case *rows, size_t n)
 {
     struct tokenizer *t = NULL;
     for (size_t i = 0; i < n; i++) {
@@ -211,7 +245,7 @@ static void run_cases(const struct model_case *rows, size_t n, bool may_refuse)
             tokenizer_free(t);
             t = NULL;
             enum status st = model_load(rows[i].model, rows[i].split, &t, &e);
-            if (st != ST_OK && !may_refuse)
+            if (st != ST_OK)
                 fail_msg("%s: %s", rows[i].model, e.text);
         }
         if (t)
@@ -223,13 +257,13 @@ static void run_cases(const struct model_case *rows, size_t n, bool may_refuse)
 static void test_tokens(void **state)
 {
     (void)state;
-    run_cases(cases, sizeof cases / sizeof *cases, false);
+    run_cases(cases, sizeof cases / sizeof *cases);
 }
 
-static void test_affixes(void **state)
+static void test_bpe(void **state)
 {
     (void)state;
-    run_cases(affix_cases, sizeof affix_cases / sizeof *affix_cases, true);
+    run_cases(bpe_cases, sizeof bpe_cases / sizeof *bpe_cases);
 }
 
 /* What the library refuses, too. */
@@ -276,6 +310,41 @@ static void test_refused_models(void **state)
         if (model_load(models[i], false, &t, &e) == ST_OK)
             fail_msg("%s was taken", models[i]);
         assert_true(e.text[0]);
+    }
+}
+
+/* ---- what a token adds to a text ---- */
+
+static void test_token_bytes(void **state)
+{
+    static const struct {
+        const char *decoder, *token, *bytes;
+    } rows[] = {
+        {"null", "ab", " ab"}, /* joined with spaces */
+        {"{'type':'Fuse'}", "\u2581ab\u2581", " ab "},
+        {"{'type':'Metaspace','replacement':'\u2581','prepend_scheme':'always'}", "\u2581ab", " ab"},
+        {"{'type':'Metaspace','replacement':'_','prepend_scheme':'always'}", "_a\u2581", " a\u2581"},
+        {"{'type':'ByteFallback'}", "<0x0A>", "\n"},
+        {"{'type':'ByteLevel'}", "\u0120a", " a"},
+        {"{'type':'WordPiece','prefix':'##','cleanup':true}", "##ab", "ab"},
+        {"{'type':'WordPiece','prefix':'##','cleanup':true}", "ab", " ab"},
+        {"{'type':'BPEDecoder','suffix':'</w>'}", "ab</w>", "ab "},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct buf json;
+        struct tokenizer *t;
+        struct err e = {0};
+        buf_init(&json, 1u << 16);
+        buf_printf(&json, "{'decoder':%s,'added_tokens':[],'model':", rows[i].decoder);
+        buf_printf(&json, "{'type':'WordLevel','unk_token':'?','vocab':{'%s':0}}}", rows[i].token);
+        enum status st = document_load(&json, &t, &e);
+        if (st != ST_OK)
+            fail_msg("%s: %s", rows[i].decoder, e.text);
+        struct str bytes = tokenizer_vocab(t)->bytes[0];
+        if (!str_eq(bytes, str_from(rows[i].bytes)))
+            fail_msg("%s, %s: `" STR_FMT "`", rows[i].decoder, rows[i].token, STR_ARG(bytes));
+        tokenizer_free(t);
     }
 }
 
@@ -372,9 +441,10 @@ static void test_long_piece(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tokens),         cmocka_unit_test(test_affixes),
-        cmocka_unit_test(test_refused_models), cmocka_unit_test(test_megabyte),
-        cmocka_unit_test(test_many_pieces),    cmocka_unit_test(test_long_piece),
+        cmocka_unit_test(test_tokens),         cmocka_unit_test(test_bpe),
+        cmocka_unit_test(test_refused_models), cmocka_unit_test(test_token_bytes),
+        cmocka_unit_test(test_megabyte),       cmocka_unit_test(test_many_pieces),
+        cmocka_unit_test(test_long_piece),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

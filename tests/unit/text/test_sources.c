@@ -284,6 +284,7 @@ static void test_refusals(void **state)
     expect_refusal("tokenizer.json", STR("{}"), "{\"chat_template\":[{\"name\":\"a\"}]}", ST_INVALID,
                    "chat_template");
     expect_refusal("tokenizer.json", STR("{}"), "{\"bos_token\":[]}", ST_INVALID, "bos_token");
+    expect_refusal("tokenizer.json", STR("{}"), "[\"bos_token\"]", ST_INVALID, "model");
 }
 
 /* A vocabulary file by itself: its name and content say what it is. */
