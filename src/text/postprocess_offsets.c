@@ -57,8 +57,9 @@ void trim_offsets(const struct tokenizer *t, struct str text, bool keeps_first_s
         int32_t id = list->id[i];
         struct str token = t->token_text[id];
         uint32_t lead, trail, *start = &list->start[i], *stop = &list->stop[i];
-        /* An added token is what it was found as, with the white space that it strips. */
-        if ((t->vocab.flags[id] & VOCAB_ADDED) && *stop > *start)
+        /* An added token is what it was found as, with the white space that it strips; so is unknown text. */
+        bool as_found = (t->vocab.flags[id] & VOCAB_ADDED) || id == t->model.unknown;
+        if (as_found && *stop > *start)
             token = (struct str){text.p + *start, *stop - *start};
         count_spaces(token, &lead, &trail);
         if (lead == 1 && keeps_first_space && (i == 0 || *start == 0))

@@ -101,6 +101,7 @@ struct step {
 struct steps {
     struct step step[MAX_STEPS];
     unsigned n;
+    bool given; /* not null; an empty sequence is given */
 };
 
 struct decode_list;

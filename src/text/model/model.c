@@ -193,6 +193,7 @@ enum status model_read(const struct json_val *v, struct token_model *out, struct
         if (!str_eq(type, str_from(kinds[i]->type)))
             continue;
         out->kind = kinds[i];
+        out->unknown = -1;
         return kinds[i]->read(v, out, e);
     }
     return err_set(e, ST_UNSUPPORTED, "tokenizer.json: model `" STR_FMT "` is not supported by this version",

@@ -46,7 +46,8 @@ struct token_model {
     struct id_slot *slot; /* [slot_mask + 1], at most 3/4 full */
     size_t slot_mask;
     uint64_t hash_key;
-    void *state; /* of the kind */
+    int32_t unknown; /* a token that stands for the very text it was made of; -1: none */
+    void *state;     /* of the kind */
 };
 
 extern const struct token_model_kind model_bpe, model_wordpiece, model_wordlevel, model_unigram;

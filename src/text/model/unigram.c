@@ -68,7 +68,7 @@ static enum status read_vocab(const struct json_val *vocab, struct token_model *
     return st;
 }
 
-static enum status read_options(const struct json_val *v, const struct token_model *m, struct unigram *u,
+static enum status read_options(const struct json_val *v, struct token_model *m, struct unigram *u,
                                 struct err *e)
 {
     const struct json_val *unk = json_get(v, STR("unk_id")), *fallback = json_get(v, STR("byte_fallback"));
@@ -77,7 +77,7 @@ static enum status read_options(const struct json_val *v, const struct token_mod
     if (json_kind(unk) != JSON_NULL) {
         if (!json_u64(unk, &id) || id >= m->n_token)
             return err_set(e, ST_INVALID, "tokenizer.json: `unk_id` is not an id of the vocabulary");
-        u->unk = (int32_t)id;
+        u->unk = m->unknown = (int32_t)id;
     }
     if (fallback && !json_bool(fallback, &u->byte_fallback))
         return err_set(e, ST_INVALID, "tokenizer.json: `byte_fallback` is not a boolean");
