@@ -255,7 +255,8 @@ struct added_match added_tokens_next(const struct added_tokens *a, const struct 
         }
         if (t->rstrip)
             end = strip_right(text, end);
-        return (struct added_match){begin, end, t};
+        if (begin < end)
+            return (struct added_match){begin, end, t};
     }
     return (struct added_match){from, text.n, NULL};
 }

@@ -410,7 +410,7 @@ void decode_tokens(const struct steps *decoders, struct decode_list *l, struct b
     for (unsigned i = 0; i < decoders->n; i++)
         decoders->step[i].kind->decode(&decoders->step[i], l);
     for (size_t i = 0; i < l->n_item; i++) {
-        if (i && decoders->n == 0) /* without a decoder the library joins with spaces */
+        if (i && !decoders->given) /* without a decoder the library joins with spaces */
             buf_put_char(out, ' ');
         put_lossy(out, item_str(l, i));
     }

@@ -240,41 +240,25 @@ static enum status read_strip(const struct json_val *v, struct step *out, struct
     return ST_OK;
 }
 
-/* Characters of white space that a text ends in. */
-static size_t white_at_end(struct str text)
-{
-    uint32_t cp;
-    size_t n = 0;
-    for (size_t end = text.n; end > 0;) {
-        do
-            end--;
-        while (((unsigned char)text.p[end] & 0xc0) == 0x80);
-        utf8_decode(text, end, &cp);
-        if (!(unicode_classes(cp) & UNICODE_WHITE))
-            break;
-        n++;
-    }
-    return n;
-}
-
-/* The library counts the end in bytes but compares characters with it, so that in a text with longer
- * characters the white space at the end may stay. */
 static void run_strip(const struct step *step, struct section *x, struct scratch *s)
 {
     struct str text = aligned_str(&x->text);
     struct aligned out = {0};
     uint32_t cp;
-    size_t begin = 0, end, index = 0;
-    while (step->start && begin < text.n) {
-        unsigned n = utf8_decode(text, begin, &cp);
+    size_t begin = 0, end = text.n;
+    for (unsigned n; step->start && begin < end; begin += n) {
+        n = utf8_decode(text, begin, &cp);
         if (!(unicode_classes(cp) & UNICODE_WHITE))
             break;
-        begin += n;
-        index++;
     }
-    size_t limit = text.n - (step->stop ? white_at_end(text) : 0);
-    for (end = begin; end < text.n && index < limit; index++)
-        end += utf8_decode(text, end, &cp);
+    for (size_t at = end; step->stop && end > begin; end = at) {
+        do
+            at--;
+        while (((unsigned char)text.p[at] & 0xc0) == 0x80);
+        utf8_decode(text, at, &cp);
+        if (!(unicode_classes(cp) & UNICODE_WHITE))
+            break;
+    }
     if (begin == 0 && end == text.n)
         return;
     aligned_copy(&out, s, &x->text, begin, end - begin);

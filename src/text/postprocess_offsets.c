@@ -51,7 +51,7 @@ static bool has_before(struct str text, uint32_t at, uint32_t n_chars)
     return n_chars <= at && utf8_count((struct str){text.p, at < 4 * n_chars ? at : 4 * n_chars}) >= n_chars;
 }
 
-void trim_offsets(const struct tokenizer *t, struct str text, bool keeps_first_space, struct token_list *list)
+void trim_offsets(const struct tokenizer *t, struct str text, struct trim how, struct token_list *list)
 {
     for (size_t i = 0; i < list->n; i++) {
         int32_t id = list->id[i];
@@ -61,7 +61,7 @@ void trim_offsets(const struct tokenizer *t, struct str text, bool keeps_first_s
         if ((t->vocab.flags[id] & VOCAB_ADDED) && *stop > *start)
             token = (struct str){text.p + *start, *stop - *start};
         count_spaces(token, &lead, &trail);
-        if (lead == 1 && keeps_first_space && (i == 0 || *start == 0))
+        if (lead == 1 && how.keeps_space && ((i == 0 && how.leads) || *start == 0))
             lead = 0;
         *start = forward(text, *start, *stop, lead);
         if (trail && has_before(text, *stop, trail))

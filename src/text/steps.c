@@ -30,6 +30,7 @@ enum status steps_read(const struct json_val *v, const char *stage, const char *
     struct str type = {0};
     if (!v || json_is(v, JSON_NULL))
         return ST_OK;
+    out->given = true;
     if (!json_str(json_get(v, STR("type")), &type) || !str_eq(type, STR("Sequence")))
         return step_read(v, stage, kinds, n_kinds, out, e);
     struct json_iter it = json_iter(json_get(v, str_from(list_key)));

@@ -366,11 +366,13 @@ static void encode_long(const struct token_model *m, const struct aligned *text,
     struct str all = {text->p, piece.end};
     struct span word = {piece.begin, piece.begin};
     uint32_t before = 0, cp;
-    bool known_before = false;
+    bool known_before = false,
+         shifted = false; /* behind a character left out, places are counted without it */
     while (word.end < piece.end && s->status == ST_OK) {
         unsigned n = utf8_decode(all, word.end, &cp);
         bool known = character_id(m, (struct str){all.p + word.end, n}, cp) >= 0;
-        if (known && known_before && !merges_met(&b->merges, before, cp)) {
+        shifted |= !known && b->unk < 0;
+        if (known && known_before && !shifted && !merges_met(&b->merges, before, cp)) {
             encode_word(m, text, word, out, s);
             word.begin = word.end;
         }
