@@ -57,9 +57,10 @@ void trim_offsets(const struct tokenizer *t, struct str text, struct trim how, s
         int32_t id = list->id[i];
         struct str token = t->token_text[id];
         uint32_t lead, trail, *start = &list->start[i], *stop = &list->stop[i];
-        /* An added token is what it was found as, with the white space that it strips. */
-        if ((t->vocab.flags[id] & VOCAB_ADDED) && *stop > *start)
-            token = (struct str){text.p + *start, *stop - *start};
+        /* An added token has the white space that it strips, too. */
+        struct str found = {text.p + *start, *stop > *start ? *stop - *start : 0};
+        if ((t->vocab.flags[id] & VOCAB_ADDED) && str_find(found, token, 0) != SIZE_MAX)
+            token = found;
         count_spaces(token, &lead, &trail);
         if (lead == 1 && how.keeps_space && ((i == 0 && how.leads) || *start == 0))
             lead = 0;

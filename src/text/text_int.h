@@ -190,6 +190,7 @@ struct added_token {
     char *memory;      /* of `normal` when it is another text */
     int32_t id;
     bool single_word, lstrip, rstrip, normalized, special;
+    bool once_normalized; /* an earlier one of the same content was: it is still decoded so */
 };
 
 struct trie_node {
