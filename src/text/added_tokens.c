@@ -16,6 +16,7 @@ static enum status read_token(const struct json_val *v, struct added_token *out,
     json_bool(json_get(v, STR("rstrip")), &out->rstrip);
     json_bool(json_get(v, STR("normalized")), &out->normalized);
     json_bool(json_get(v, STR("special")), &out->special);
+    out->once_normalized = out->normalized;
     return ST_OK;
 }
 
@@ -33,6 +34,7 @@ static enum status place_token(struct added_tokens *a, struct added_token t, con
     if (map_get(by_content, t.content, &slot)) {
         t.id = a->token[slot].id;
         t.special |= a->token[slot].special; /* once special, always special */
+        t.once_normalized |= a->token[slot].once_normalized;
     } else {
         t.id = model_id(model, t.content);
         if (t.id < 0)
@@ -161,13 +163,11 @@ enum status added_tokens_prepare(struct added_tokens *a, const struct steps *nor
     for (size_t i = 0; i < a->n && st == ST_OK; i++) {
         struct added_token *t = &a->token[i];
         t->normal = t->content;
-        if (!t->normalized) {
-            st = trie_add(&a->raw, t->content, (int32_t)i);
-            continue;
-        }
-        st = normalize_token(t, normalizers, e);
+        if (t->normalized || t->once_normalized)
+            st = normalize_token(t, normalizers, e);
         if (st == ST_OK)
-            st = trie_add(&a->normalized, t->normal, (int32_t)i);
+            st = t->normalized ? trie_add(&a->normalized, t->normal, (int32_t)i)
+                               : trie_add(&a->raw, t->content, (int32_t)i);
     }
     return st == ST_NO_MEMORY ? err_set(e, st, "no memory for added tokens") : st;
 }
@@ -258,7 +258,8 @@ struct added_match added_tokens_next(const struct added_tokens *a, const struct 
         }
         if (t->rstrip)
             end = strip_right(text, end);
-        return (struct added_match){begin, end, t};
+        if (begin < end)
+            return (struct added_match){begin, end, t};
     }
     return (struct added_match){from, text.n, NULL};
 }

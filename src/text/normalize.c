@@ -246,18 +246,18 @@ static void run_strip(const struct step *step, struct section *x, struct scratch
     struct aligned out = {0};
     size_t begin = 0, end = text.n;
     uint32_t cp;
-    unsigned n;
-    while (step->start && begin < end && (n = utf8_decode(text, begin, &cp)) &&
-           (unicode_classes(cp) & UNICODE_WHITE))
-        begin += n;
-    while (step->stop && begin < end) {
-        size_t last = end - 1;
-        while (((unsigned char)text.p[last] & 0xc0) == 0x80)
-            last--;
-        utf8_decode(text, last, &cp);
+    for (unsigned n; step->start && begin < end; begin += n) {
+        n = utf8_decode(text, begin, &cp);
         if (!(unicode_classes(cp) & UNICODE_WHITE))
             break;
-        end = last;
+    }
+    for (size_t at = end; step->stop && end > begin; end = at) {
+        do
+            at--;
+        while (((unsigned char)text.p[at] & 0xc0) == 0x80);
+        utf8_decode(text, at, &cp);
+        if (!(unicode_classes(cp) & UNICODE_WHITE))
+            break;
     }
     if (begin == 0 && end == text.n)
         return;

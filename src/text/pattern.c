@@ -45,7 +45,7 @@ static enum status compile(struct pattern *p, struct str text, struct err *e)
         return err_set(e, ST_NO_MEMORY, "no memory for a pattern");
     pcre2_set_newline(how, PCRE2_NEWLINE_LF);
     pcre2_set_bsr(how, PCRE2_BSR_UNICODE);
-    p->code = pcre2_compile((PCRE2_SPTR)text.p, text.n,
+    p->code = pcre2_compile((PCRE2_SPTR)(text.n ? text.p : ""), text.n,
                             PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C |
                                 PCRE2_USE_OFFSET_LIMIT,
                             &code, &at, how);

@@ -51,18 +51,19 @@ static bool has_before(struct str text, uint32_t at, uint32_t n_chars)
     return n_chars <= at && utf8_count((struct str){text.p, at < 4 * n_chars ? at : 4 * n_chars}) >= n_chars;
 }
 
-void trim_offsets(const struct tokenizer *t, struct str text, bool keeps_first_space, struct token_list *list)
+void trim_offsets(const struct tokenizer *t, struct str text, struct trim how, struct token_list *list)
 {
     for (size_t i = 0; i < list->n; i++) {
         int32_t id = list->id[i];
         struct str token = t->token_text[id];
         uint32_t lead, trail, *start = &list->start[i], *stop = &list->stop[i];
-        /* An added token is what it was found as, with the white space that it strips; so is unknown text. */
-        bool as_found = (t->vocab.flags[id] & VOCAB_ADDED) || id == t->model.unknown;
-        if (as_found && *stop > *start)
-            token = (struct str){text.p + *start, *stop - *start};
+        /* An added token has the white space that it strips, too; unknown text is what it was found as. */
+        struct str found = {text.p + *start, *stop > *start ? *stop - *start : 0};
+        bool added = (t->vocab.flags[id] & VOCAB_ADDED) && str_find(found, token, 0) != SIZE_MAX;
+        if (added || (id == t->model.unknown && found.n))
+            token = found;
         count_spaces(token, &lead, &trail);
-        if (lead == 1 && keeps_first_space && (i == 0 || *start == 0))
+        if (lead == 1 && how.keeps_space && ((i == 0 && how.leads) || *start == 0))
             lead = 0;
         *start = forward(text, *start, *stop, lead);
         if (trail && has_before(text, *stop, trail))

@@ -290,8 +290,7 @@ static enum status make_frame(struct adding *a, const struct special_source *fro
     enum status st = json.failed ? err_set(e, ST_NO_MEMORY, "no memory for special tokens")
                                  : json_parse(buf_str(&json), 0, &doc, e);
     if (st == ST_OK) {
-        a->t->frame = (struct frame){0};
-        st = post_processor_read(json_root(doc), &a->t->frame, e);
+        st = post_processor_read(json_root(doc), a->t->frame, e);
         json_free(doc);
     }
     buf_fini(&json);

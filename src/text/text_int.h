@@ -101,7 +101,7 @@ struct step {
 struct steps {
     struct step step[MAX_STEPS];
     unsigned n;
-    bool given; /* not null; an empty sequence is given */
+    bool given; /* an empty sequence of decoders is not the same as none */
 };
 
 struct decode_list;
@@ -190,6 +190,7 @@ struct added_token {
     char *memory;      /* of `normal` when it is another text */
     int32_t id;
     bool single_word, lstrip, rstrip, normalized, special;
+    bool once_normalized; /* an earlier one of the same content was: it is still decoded so */
 };
 
 struct trie_node {
@@ -230,13 +231,19 @@ struct added_match added_tokens_next(const struct added_tokens *a, const struct 
 #define MAX_FRAME  64
 #define MAX_TRIM   8
 #define FRAME_TEXT (-1)
+struct trim {
+    bool keeps_space; /* one space in front of the first token, or of one at the text's start, stays */
+    bool leads;       /* the text's first token is the first of all at that time */
+};
 struct frame {
-    int32_t item[MAX_FRAME]; /* what stands around the text: ids, and FRAME_TEXT for the text itself */
-    unsigned n, n_text;
-    bool keeps_first_space[MAX_TRIM]; /* trimming of offsets, as often as it is done */
+    int32_t item[MAX_FRAME];  /* what stands around the text: ids, and FRAME_TEXT for the text itself */
+    unsigned part[MAX_FRAME]; /* which part each is of, while the frame is made */
+    unsigned n, n_text, n_parts;
+    bool special;
+    struct trim trim[MAX_TRIM]; /* one after the other */
     unsigned n_trim;
 };
-/* Starts as the text alone. */
-MUST_CHECK enum status post_processor_read(const struct json_val *v, struct frame *out, struct err *e);
+/* out[0] without special tokens, out[1] with them. */
+MUST_CHECK enum status post_processor_read(const struct json_val *v, struct frame out[2], struct err *e);
 
 #endif

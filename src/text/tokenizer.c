@@ -106,15 +106,14 @@ static enum status offsets_count_chars(struct tokens *out, struct str text, bool
 static enum status frame_tokens(const struct tokenizer *t, struct str text, struct token_list *list,
                                 unsigned flags, struct tokens *out, struct err *e)
 {
-    const struct frame *f = &t->frame;
-    bool add_special = flags & TOKENIZER_ADD_SPECIAL;
+    const struct frame *f = &t->frame[flags & TOKENIZER_ADD_SPECIAL ? 1 : 0];
     enum status st = tokens_alloc(out, list->n * f->n_text + f->n, e);
     if (st != ST_OK)
         return st;
     for (unsigned i = 0; i < f->n_trim; i++)
-        trim_offsets(t, text, f->keeps_first_space[i], list);
+        trim_offsets(t, text, f->trim[i], list);
     for (unsigned k = 0; k < f->n; k++) {
-        if (f->item[k] != FRAME_TEXT && add_special)
+        if (f->item[k] != FRAME_TEXT)
             tokens_put(out, f->item[k], 0, 0);
         for (size_t i = 0; f->item[k] == FRAME_TEXT && i < list->n; i++)
             tokens_put(out, list->id[i], list->start[i], list->stop[i]);

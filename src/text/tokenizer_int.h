@@ -11,7 +11,7 @@ struct tokenizer {
     struct steps normalizers, pre_tokenizers, decoders;
     struct added_tokens added;
     struct token_model model;
-    struct frame frame;
+    struct frame frame[2]; /* of texts without and with special tokens */
     struct vocab vocab;
     struct str *token_text; /* [n_vocab] as in the file; .p NULL: no such id */
     struct named_token named[CONFIG_MAX_NAMED];
@@ -37,7 +37,6 @@ MUST_CHECK enum status special_tokens_apply(struct tokenizer *t, const struct sp
                                             struct err *e);
 
 /* postprocess_offsets.c: offsets without the white space at each token's ends. */
-void trim_offsets(const struct tokenizer *t, struct str text, bool keeps_first_space,
-                  struct token_list *list);
+void trim_offsets(const struct tokenizer *t, struct str text, struct trim how, struct token_list *list);
 
 #endif

@@ -119,7 +119,7 @@ static enum status read_document(struct tokenizer *t, const struct special_sourc
     if (st == ST_OK)
         st = decoders_read(json_get(root, STR("decoder")), &t->decoders, e);
     if (st == ST_OK)
-        st = post_processor_read(json_get(root, STR("post_processor")), &t->frame, e);
+        st = post_processor_read(json_get(root, STR("post_processor")), t->frame, e);
     if (st == ST_OK)
         st = model_read(json_get(root, STR("model")), &t->model, e);
     if (st == ST_OK)
