@@ -296,7 +296,7 @@ static void test_refused_models(void **state)
         "'vocab':{'a':4294967296}}",
         "{'type':'WordPiece','unk_token':'a','continuing_subword_prefix':'##','max_input_chars_per_word':9,"
         "'vocab':{'a':-1}}",
-        */ "{'type':'WordLevel','vocab':{'a':0}}",
+        "{'type':'WordLevel','vocab':{'a':0}}",
         "{'type':'WordLevel','unk_token':null,'vocab':{'a':0}}",
         "{'type':'WordLevel','unk_token':'a','vocab':{'a':1.0}}",
         "{'vocab':{'a':0}}",
