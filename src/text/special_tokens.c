@@ -80,13 +80,21 @@ static enum status adding_init(struct adding *a, struct tokenizer *t, size_t mor
 
 /* ---- which tokens ---- */
 
+/* What a source's document says beside the library's own members. */
+static const struct json_val *made_member(const struct tokenizer *t, const struct special_source *from,
+                                          const char *name)
+{
+    return from->made ? json_get(json_root(t->doc), str_from(name)) : NULL;
+}
+
 /* A class's or a vocabulary file's default for a name. */
-static bool default_token(const struct special_source *from, const char *name, struct named_token *out)
+static bool default_token(const struct tokenizer *t, const struct special_source *from, const char *name,
+                          struct named_token *out)
 {
     struct str text;
     const struct tokenizer_class *c = from->class;
     out->name = str_from(name);
-    if (json_str(json_get(json_get(from->made, STR("special_tokens")), str_from(name)), &text)) {
+    if (json_str(json_get(made_member(t, from, "special_tokens"), str_from(name)), &text)) {
         out->token = (struct added_token){.content = text, .special = true};
         return true;
     }
@@ -95,7 +103,8 @@ static bool default_token(const struct special_source *from, const char *name, s
             out->token = (struct added_token){.content = str_from(c->special[i + 1]), .special = true};
             return true;
         }
-    if (strcmp(name, "pad_token") != 0 || !json_str(json_get(from->padding, STR("pad_token")), &text))
+    if (strcmp(name, "pad_token") != 0 ||
+        !json_str(json_get(json_get(json_root(t->doc), STR("padding")), STR("pad_token")), &text))
         return false;
     out->token = (struct added_token){.content = text, .special = true};
     return true;
@@ -108,7 +117,7 @@ static enum status collect_named(struct tokenizer *t, const struct special_sourc
         struct named_token token;
         const struct named_token *given =
             tokenizer_config_named(t->config, str_from(standard_token_names[i]));
-        if (!given && !default_token(from, standard_token_names[i], &token))
+        if (!given && !default_token(t, from, standard_token_names[i], &token))
             continue;
         if (given)
             token = *given;
@@ -182,7 +191,7 @@ static enum status add_listed(struct adding *a, struct added_token token, struct
 static enum status add_extra(struct adding *a, const struct special_source *from, bool again, struct err *e)
 {
     const struct tokenizer_config *c = a->t->config;
-    const struct json_val *own = json_get(from->made, STR("extra_special_tokens")), *item;
+    const struct json_val *own = made_member(a->t, from, "extra_special_tokens"), *item;
     struct json_iter it = json_iter(c->has_extra ? NULL : own);
     struct added_token token;
     enum status st = ST_OK;
@@ -273,7 +282,7 @@ static enum status make_frame(struct adding *a, const struct special_source *fro
     const struct tokenizer_config *config = a->t->config;
     const struct json_val *bos = tokenizer_config_option(config, "add_bos_token");
     const struct json_val *eos = tokenizer_config_option(config, "add_eos_token");
-    bool own = !json_is(json_get(from->made, STR("post_processor")), JSON_NULL);
+    bool own = !json_is(json_get(json_root(a->t->doc), STR("post_processor")), JSON_NULL);
     bool of_class = from->class->before || from->class->behind;
     bool add_bos = false, add_eos = false, add_prefix_space = false;
     if (!of_class && own && !bos && !eos)
@@ -302,7 +311,7 @@ enum status special_tokens_apply(struct tokenizer *t, const struct special_sourc
     struct adding a;
     enum status st = collect_named(t, from, e);
     size_t more = t->config->n_decoder + 2 * (t->n_named + t->config->n_extra +
-                                              json_len(json_get(from->made, STR("extra_special_tokens"))));
+                                              json_len(made_member(t, from, "extra_special_tokens")));
     if (st != ST_OK)
         return st;
     st = adding_init(&a, t, more, e);

@@ -6,7 +6,7 @@
 #include "text/source/source_int.h"
 
 struct tokenizer {
-    struct json_doc *doc;            /* owns every string of the stages */
+    struct json_doc *doc;            /* all but the model: owns every string of the stages */
     struct tokenizer_config *config; /* what stood beside the vocabulary */
     struct steps normalizers, pre_tokenizers, decoders;
     struct added_tokens added;
@@ -23,8 +23,7 @@ struct tokenizer {
 /* Where a tokenizer's special tokens come from, beside its config. */
 struct special_source {
     const struct tokenizer_class *class; /* NULL: none is known, or needed */
-    const struct json_val *made;         /* a document that a source made; NULL: a tokenizer.json */
-    const struct json_val *padding;      /* the document's section: it may name a pad_token */
+    bool made;                           /* a source made the document: it says what it assumes */
 };
 
 /* Takes document and config. */

@@ -5,7 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define VOCAB_MAX (16u << 20)
+#define STAGES_MAX_BYTES (256u << 20)
+#define VOCAB_MAX        (16u << 20)
 
 /* ---- the vocabulary by id ---- */
 
@@ -110,7 +111,34 @@ static enum status fill_vocab(struct tokenizer *t, struct err *e)
 
 /* ---- tokenizer.json ---- */
 
-static enum status read_document(struct tokenizer *t, const struct special_source *from, struct err *e)
+/* The document without its model, which is nearly all of it: what is left stays, the rest can go. */
+static enum status keep_stages(const struct json_val *root, struct json_doc **out, struct err *e)
+{
+    struct json_iter it = json_iter(json_is(root, JSON_OBJECT) ? root : NULL);
+    const struct json_val *item;
+    struct str key;
+    struct buf json;
+    buf_init(&json, STAGES_MAX_BYTES);
+    buf_put_char(&json, '{');
+    while ((item = json_next(&it, &key))) {
+        struct json_writer w;
+        if (str_eq(key, STR("model")))
+            continue;
+        write_comma(&json, '{');
+        write_json_str(&json, key);
+        buf_put_char(&json, ':');
+        jw_init(&w, &json);
+        jw_value(&w, item);
+    }
+    buf_put_char(&json, '}');
+    enum status st = json.failed ? err_set(e, ST_LIMIT, "tokenizer.json: too large beside its model")
+                                 : json_parse(buf_str(&json), TOKENIZER_JSON_FLAGS, out, e);
+    buf_fini(&json);
+    return st;
+}
+
+static enum status read_document(struct tokenizer *t, const struct json_val *model,
+                                 const struct special_source *from, struct err *e)
 {
     const struct json_val *root = json_root(t->doc);
     enum status st = normalizers_read(json_get(root, STR("normalizer")), &t->normalizers, e);
@@ -121,7 +149,9 @@ static enum status read_document(struct tokenizer *t, const struct special_sourc
     if (st == ST_OK)
         st = post_processor_read(json_get(root, STR("post_processor")), t->frame, e);
     if (st == ST_OK)
-        st = model_read(json_get(root, STR("model")), &t->model, e);
+        st = model_read(model, &t->model, e);
+    if (st == ST_OK)
+        st = model_own_texts(&t->model, e);
     if (st == ST_OK)
         st = added_tokens_read(json_get(root, STR("added_tokens")), &t->model, &t->added, e);
     if (st == ST_OK)
@@ -166,9 +196,11 @@ enum status tokenizer_from_document(struct json_doc *doc, struct tokenizer_confi
         tokenizer_config_free(config);
         return err_set(e, ST_NO_MEMORY, "no memory for a tokenizer");
     }
-    t->doc = doc;
     t->config = config;
-    enum status st = read_document(t, from, e);
+    enum status st = keep_stages(json_root(doc), &t->doc, e);
+    if (st == ST_OK)
+        st = read_document(t, json_get(json_root(doc), STR("model")), from, e);
+    json_free(doc);
     if (st != ST_OK) {
         tokenizer_free(t);
         return st;
@@ -199,17 +231,15 @@ enum status tokenizer_open(const char *path, struct tokenizer **out, struct err 
     struct json_doc *doc;
     struct stat info;
     *out = NULL;
-    bool made, is_dir = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+    bool is_dir = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
     enum status st = is_dir ? tokenizer_config_open(path, &config, e) : tokenizer_config_empty(&config, e);
     if (st != ST_OK)
         return st;
-    st = source_read(path, is_dir, config, &doc, &from.class, &made, e);
+    st = source_read(path, is_dir, config, &doc, &from.class, &from.made, e);
     if (st != ST_OK) {
         tokenizer_config_free(config);
         return st;
     }
-    from.made = made ? json_root(doc) : NULL;
-    from.padding = json_get(json_root(doc), STR("padding"));
     return tokenizer_from_document(doc, config, &from, out, e);
 }
 

@@ -22,6 +22,7 @@ struct bpe {
     int32_t byte_id[256]; /* <0xXX> or -1 */
     int32_t char_id[DIRECT_CHARS];
     struct str prefix, suffix; /* of symbols inside a word, of a word's last symbol */
+    char affix_text[2][AFFIX_MAX];
     bool fuse_unk, byte_fallback, ignore_merges;
 };
 
@@ -142,10 +143,16 @@ static enum status read_merges(const struct json_val *v, const struct token_mode
     return st == ST_OK ? add_merges(m, out, block, n, rank, e) : st;
 }
 
-static enum status read_affix(const struct json_val *v, const char *name, struct str *out, struct err *e)
+static enum status read_affix(const struct json_val *v, const char *name, char memory[AFFIX_MAX],
+                              struct str *out, struct err *e)
 {
-    json_str(json_get(v, str_from(name)), out);
-    return out->n <= AFFIX_MAX ? ST_OK : err_set(e, ST_LIMIT, "tokenizer.json: `%s` is too long", name);
+    struct str text = STR("");
+    json_str(json_get(v, str_from(name)), &text);
+    if (text.n > AFFIX_MAX)
+        return err_set(e, ST_LIMIT, "tokenizer.json: `%s` is too long", name);
+    memcpy(memory, text.p, text.n);
+    *out = (struct str){memory, text.n};
+    return ST_OK;
 }
 
 static enum status read_options(const struct json_val *v, const struct token_model *m, struct bpe *out,
@@ -169,8 +176,8 @@ static enum status read_options(const struct json_val *v, const struct token_mod
         if (out->unk < 0)
             out->unk = UNK_MISSING;
     }
-    enum status st = read_affix(v, "continuing_subword_prefix", &out->prefix, e);
-    return st == ST_OK ? read_affix(v, "end_of_word_suffix", &out->suffix, e) : st;
+    enum status st = read_affix(v, "continuing_subword_prefix", out->affix_text[0], &out->prefix, e);
+    return st == ST_OK ? read_affix(v, "end_of_word_suffix", out->affix_text[1], &out->suffix, e) : st;
 }
 
 static enum status bpe_read(const struct json_val *v, struct token_model *m, struct err *e)

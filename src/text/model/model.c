@@ -200,12 +200,33 @@ enum status model_read(const struct json_val *v, struct token_model *out, struct
                    STR_ARG(type));
 }
 
+enum status model_own_texts(struct token_model *m, struct err *e)
+{
+    size_t n = 0;
+    for (uint32_t id = 0; id < m->n_token; id++)
+        n += m->token[id].n;
+    char *at = m->text_memory = malloc(n + 1);
+    if (!at)
+        return err_set(e, ST_NO_MEMORY, "no memory for the vocabulary");
+    for (uint32_t id = 0; id < m->n_token; id++) {
+        if (!m->token[id].p)
+            continue;
+        memcpy(at, m->token[id].p, m->token[id].n);
+        m->token[id].p = at;
+        at += m->token[id].n;
+    }
+    for (uint32_t i = 0; i < m->n_entry; i++)
+        m->entry[i].text = m->token[m->entry[i].id];
+    return ST_OK;
+}
+
 void model_fini(struct token_model *m)
 {
     if (m->kind && m->state)
         m->kind->free_state(m->state);
     free(m->slot);
     free(m->entry);
+    free(m->text_memory);
     free(m->token);
     *m = (struct token_model){0};
 }

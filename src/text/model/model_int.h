@@ -1,6 +1,5 @@
 /* Models: what turns one piece of text into tokens (BPE, WordPiece, WordLevel, Unigram). A model owns its
- * vocabulary in both directions; its strings stay in the tokenizer's document. Immutable after reading: any
- * number of threads encode at once. */
+ * vocabulary in both directions. Immutable after reading: any number of threads encode at once. */
 #ifndef TEXT_MODEL_INT_H
 #define TEXT_MODEL_INT_H
 
@@ -46,14 +45,17 @@ struct token_model {
     struct id_slot *slot; /* [slot_mask + 1], at most 3/4 full */
     size_t slot_mask;
     uint64_t hash_key;
-    int32_t unknown; /* a token that stands for the very text it was made of; -1: none */
-    void *state;     /* of the kind */
+    int32_t unknown;   /* a token that stands for the very text it was made of; -1: none */
+    char *text_memory; /* of all texts, once they are the model's own */
+    void *state;       /* of the kind */
 };
 
 extern const struct token_model_kind model_bpe, model_wordpiece, model_wordlevel, model_unigram;
 
 /* The `model` object of tokenizer.json. */
 MUST_CHECK enum status model_read(const struct json_val *v, struct token_model *out, struct err *e);
+/* Copies the texts, which until then lie in the document: nothing of it is needed any more. */
+MUST_CHECK enum status model_own_texts(struct token_model *m, struct err *e);
 void model_fini(struct token_model *m);
 /* The id of a token, or -1. */
 int32_t model_id(const struct token_model *m, struct str token);
