@@ -40,7 +40,7 @@ static size_t put_entity(struct text *t, struct str s)
         }
     bool letter = s.n > 1 && (s.p[1] == '#' || ((s.p[1] | 32) >= 'a' && (s.p[1] | 32) <= 'z'));
     if (letter)
-        fail(t->r, "striptags: only the common HTML entities are supported");
+        fail(t->r, "striptags: rare HTML entities are not supported");
     return 0;
 }
 
@@ -205,6 +205,7 @@ static void wrap_paragraph(struct wrap *w, struct value v)
         }
         while (at < s.n) {
             size_t n = chunk_length(s, at);
+            run_spend(w->r, n / 8);
             int64_t count = (int64_t)text_count(text_sub(v, at, at + n));
             if (used + count > w->width && (used || !w->break_long || count <= w->width)) {
                 if (used == 0)

@@ -7,26 +7,30 @@
 
 #define BYTES_A_STEP 32
 
-static _Noreturn void leave(struct run *r, enum status st, const char *fmt, va_list args)
+static _Noreturn void leave(struct run *r, enum status st, const char *text)
 {
-    char text[ERR_TEXT_MAX];
-    vsnprintf(text, sizeof text, fmt, args);
     err_set(r->e, st, "chat template, line %u: %s", r->line, text);
     longjmp(r->escape, (int)st);
 }
 
 void fail(struct run *r, const char *fmt, ...)
 {
+    char text[ERR_TEXT_MAX];
     va_list args;
     va_start(args, fmt);
-    leave(r, ST_UNSUPPORTED, fmt, args);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    leave(r, ST_UNSUPPORTED, text);
 }
 
 void fail_limit(struct run *r, const char *fmt, ...)
 {
+    char text[ERR_TEXT_MAX];
     va_list args;
     va_start(args, fmt);
-    leave(r, ST_LIMIT, fmt, args);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    leave(r, ST_LIMIT, text);
 }
 
 void fail_memory(struct run *r)

@@ -1,6 +1,7 @@
 /* str() and repr() of values, and pprint of what fits in a line. What Python would show with a memory address
  * is an error: no two runs would agree on it. */
 #include "text/template/template_int.h"
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,10 +11,11 @@
 
 /* ---- numbers ---- */
 
-/* The shortest digits that read back as `f`, as "d.ddde+XX". */
+/* The shortest digits that read back as `f`, as "d.ddde+XX", maybe with zeros at the end: 15 digits of a
+ * normal number are those of any shorter text that reads back as it. */
 static void shortest(double f, char out[40])
 {
-    for (int digits = 0; digits <= 16; digits++) {
+    for (int digits = fabs(f) < DBL_MIN ? 0 : DBL_DIG - 1; digits <= 16; digits++) {
         snprintf(out, 40, "%.*e", digits, f);
         if (strtod(out, NULL) == f)
             return;
@@ -34,6 +36,8 @@ size_t float_repr(double f, char out[40])
         if (*p != '.')
             digits[n++] = *p;
     int exponent = atoi(p + 1);
+    while (n > 1 && digits[n - 1] == '0')
+        n--;
     if (exponent < -4 || exponent >= 16) {
         out[k++] = digits[0];
         if (n > 1)

@@ -13,6 +13,7 @@ static void put_directive(struct text *t, struct str directive)
     tm.tm_isdst = -1; /* no zone: datetime has none */
     tm.tm_zone = "";
     char letter = directive.p[directive.n - 1];
+    run_spend(t->r, 20);
     if (directive.n == 2 && letter == 'f') {
         snprintf(text, sizeof text, "%06d", t->r->ctx->now_us);
         text_put(t, str_from(text));
