@@ -217,6 +217,8 @@ static enum status open_server(struct serve *s, struct err *e)
         .max_stop_sequences = (uint32_t)option_u64(o, OPT_MAX_STOP_SEQUENCES, 4),
         .max_top_n_tokens = (uint32_t)option_u64(o, OPT_MAX_TOP_N_TOKENS, 5),
         .max_client_batch_size = (uint32_t)option_u64(o, OPT_MAX_CLIENT_BATCH_SIZE, 4),
+        .watermark_gamma = o->value[OPT_WATERMARK_GAMMA].f64,
+        .watermark_delta = (float)o->value[OPT_WATERMARK_DELTA].f64,
         .validation_workers = (uint32_t)option_u64(o, OPT_VALIDATION_WORKERS, 2),
     };
     ao.max_requests = ao.max_concurrent_requests + REQUESTS_BEYOND_PERMITS;

@@ -52,7 +52,8 @@ static enum engine_finish finish_of(const struct engine *en, const struct seq *s
 static void take_token(struct engine *en, struct seq *seq, const float *logits)
 {
     struct sampled token;
-    enum status st = sampler_pick(en->sampler, logits, &seq->request.params, 0, seq->n_ids, &token);
+    const struct sample_context context = {.ids = seq->ids, .n_prompt = seq->n_prompt, .n_ids = seq->n_ids};
+    enum status st = sampler_pick(en->sampler, logits, &seq->request.params, &context, 0, seq->n_ids, &token);
     if (st != ST_OK) {
         emit_end(en, seq, ENGINE_FINISH_FAILED, st);
         return;
