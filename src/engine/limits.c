@@ -53,8 +53,8 @@ enum status engine_derive_limits(const struct model_config *cfg, uint32_t page_t
         .page_tokens = page_tokens,
         .kv_bytes = n_page * page_bytes,
     };
-    if (out->max_batch_size >= max_rows)
-        out->max_batch_size = max_rows - 1;
+    if (out->max_batch_size > (max_rows - 1) / (1 + o->speculate))
+        out->max_batch_size = (max_rows - 1) / (1 + o->speculate);
     out->max_batch_prefill_tokens =
         o->max_batch_prefill_tokens ? o->max_batch_prefill_tokens : least(4096, cfg->max_position);
     return check_rules(out, e);
