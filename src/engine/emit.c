@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "engine/engine_int.h"
 #include <stdlib.h>
+#include <string.h>
 
 void events_collect(struct engine *en)
 {
@@ -51,6 +52,16 @@ static void end_sequence(struct engine *en, struct seq *seq, enum engine_finish 
     slot_free(en, seq);
 }
 
+/* Into the event's own place: the sampler's list is gone with its next pick. */
+static void copy_top(struct engine *en, struct token_event *ev, const struct sampled *token)
+{
+    uint32_t cap = en->o.max_top_tokens + ENGINE_TOP_TIES;
+    struct sample_top *top = en->top + (size_t)(ev - en->events) * cap;
+    ev->n_top = token->n_top < cap ? token->n_top : cap;
+    memcpy(top, token->top, ev->n_top * sizeof *top);
+    ev->top = top;
+}
+
 /* The sequence must not be touched after its last event is posted: whoever reads it may already reuse the
  * slot. */
 void emit_token(struct engine *en, struct seq *seq, const struct sampled *token, enum engine_finish finish)
@@ -61,6 +72,7 @@ void emit_token(struct engine *en, struct seq *seq, const struct sampled *token,
     ev->has_token = true;
     ev->id = token->id;
     ev->logprob = token->logprob;
+    copy_top(en, ev, token);
     ev->index = seq->n_ids - seq->n_prompt - 1;
     ev->n_reused = seq->n_reused;
     ev->prompt_logprob = seq->prompt_logprob;

@@ -85,12 +85,13 @@ static enum status alloc_events(struct engine *en)
 {
     uint32_t n = en->o.max_concurrent_requests * EVENTS_PER_REQUEST;
     en->events = calloc(n, sizeof *en->events);
+    en->top = calloc((size_t)n * (en->o.max_top_tokens + ENGINE_TOP_TIES), sizeof *en->top);
     for (uint32_t i = 0; en->events && i < n; i++) {
         en->events[i].node.next = (struct inbox_node *)en->free_event;
         en->free_event = &en->events[i];
         en->n_free_event++;
     }
-    return en->events ? ST_OK : ST_NO_MEMORY;
+    return en->events && en->top ? ST_OK : ST_NO_MEMORY;
 }
 
 static enum status alloc_batch(struct engine *en, uint32_t max_rows)
@@ -192,6 +193,7 @@ void engine_free(struct engine *en)
     }
     free(en->seq);
     free(en->events);
+    free(en->top);
     page_pool_fini(&en->sched.pages);
     sampler_free(en->sampler);
     free(en->plan.item);

@@ -56,11 +56,6 @@ enum engine_finish {
     ENGINE_FINISH_FAILED, /* numeric or device failure: see event.status */
 };
 
-struct engine_top_token {
-    int32_t id;
-    float logprob;
-};
-
 /* Alternatives of one token beyond the asked number, for ties at the last place; more are left out. */
 #define ENGINE_TOP_TIES 8
 
@@ -74,7 +69,7 @@ struct token_event {
     int32_t id;
     float logprob;
     uint32_t index;                     /* of the token, from 0 */
-    const struct engine_top_token *top; /* [n_top] alternatives, most likely first; gone with the event */
+    const struct sample_top *top; /* [n_top] alternatives, most likely first; gone with the event */
     uint32_t n_top;
     uint32_t n_reused;     /* prompt tokens that were not computed again: their pages were there */
     float *prompt_logprob; /* with the first token, when asked for: [n_ids], [0] NaN; freed with the event

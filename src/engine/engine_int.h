@@ -33,7 +33,7 @@ struct engine {
     struct plan plan;
     struct sampler *sampler;
     struct token_event *events;   /* the pool */
-    struct engine_top_token *top; /* [events][max_top_tokens + ENGINE_TOP_TIES] */
+    struct sample_top *top; /* [events][max_top_tokens + ENGINE_TOP_TIES] */
     struct token_event *free_event;
     uint32_t n_free_event;
     int32_t *b_id;
