@@ -46,12 +46,14 @@ struct bench_options {
     unsigned n_threads, rounds, n_prompt, n_decode;
     enum compute_type compute;
     bool kernels;          /* operation by operation instead of a whole model */
+    bool sampling;         /* the sampler alone */
     const char *tokenizer; /* a tokenizer's file or folder: encoding `text` instead of a model; else NULL */
     const char *text;      /* a file */
 };
 
 MUST_CHECK enum status bench_model(const struct bench_options *o, const char *dir, struct err *e);
 MUST_CHECK enum status bench_kernels(const struct bench_options *o, struct err *e);
+MUST_CHECK enum status bench_sampling(const struct bench_options *o, struct err *e);
 MUST_CHECK enum status bench_tokenizer(const struct bench_options *o, struct err *e);
 
 #endif

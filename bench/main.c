@@ -12,6 +12,7 @@ static const char usage[] =
     "  --model-id DIR   a checkpoint's folder (default: random weights)\n"
     "  --shape S|M      random weights: 135M or 1.1B parameters (default M)\n"
     "  --kernels        operations one by one instead of a whole model\n"
+    "  --sampling       rows of logits to tokens, one thread\n"
     "  --tokenizer PATH with --text FILE: one thread loads a tokenizer and encodes a text\n"
     "  --threads N      default: the CPUs this process may use\n"
     "  --isa NAME       instruction set: %s\n"
@@ -84,6 +85,8 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--kernels") == 0) {
             o.kernels = true;
+        } else if (strcmp(argv[i], "--sampling") == 0) {
+            o.sampling = true;
         } else if (strcmp(argv[i], "--help") == 0) {
             printf(usage, backend_isa_names());
             return 0;
@@ -100,6 +103,7 @@ int main(int argc, char **argv)
         return 2;
     }
     enum status st = o.kernels     ? bench_kernels(&o, &e)
+                     : o.sampling  ? bench_sampling(&o, &e)
                      : o.tokenizer ? bench_tokenizer(&o, &e)
                      : o.model_dir ? bench_model(&o, o.model_dir, &e)
                                    : bench_synthetic(&o, &e);

@@ -16,6 +16,8 @@ struct api_options {
     const char *compute_type; /* the x-compute-type header */
     uint32_t max_concurrent_requests, max_best_of, max_stop_sequences, max_top_n_tokens,
         max_client_batch_size;
+    double watermark_gamma; /* share of green tokens */
+    float watermark_delta;
     uint32_t validation_workers;
     uint32_t max_requests; /* in flight, tokenizing ones included */
 };

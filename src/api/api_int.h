@@ -26,6 +26,7 @@ struct gen_token {
     int32_t id;
     float logprob;
     uint32_t text_begin, text_bytes;
+    uint32_t top_begin, n_top; /* its alternatives in the generation's list */
 };
 
 /* One request from its first byte to the engine's last event about it. */
@@ -46,6 +47,8 @@ struct generation {
     bool has_stream;
     struct gen_token *token;
     uint32_t n_token, cap_token;
+    struct sample_top *top; /* the alternatives of all tokens */
+    uint32_t n_top, cap_top;
 
     /* outcome of the worker's part */
     enum status status;

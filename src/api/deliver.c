@@ -7,6 +7,7 @@
 #include "http/sse.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define ANSWER_MAX_BYTES (256u << 20)
 
@@ -68,34 +69,76 @@ void deliver_error(struct generation *g, enum api_error kind, const char *text)
 
 /* ---- tokens ---- */
 
+/* Room for `n` items more; the array at least doubles. */
+static void *room_for(void *items, uint32_t used, uint32_t n, uint32_t *cap, size_t item_bytes)
+{
+    if (n <= *cap - used)
+        return items;
+    uint32_t more = *cap > n ? *cap : n > 64 ? n : 64;
+    void *grown = realloc(items, ((size_t)*cap + more) * item_bytes);
+    if (grown)
+        *cap += more;
+    return grown;
+}
+
 static enum status token_add(struct generation *g, const struct token_event *ev, bool *stopped)
 {
     struct str delta;
-    if (g->n_token == g->cap_token) {
-        uint32_t cap = g->cap_token ? g->cap_token * 2 : 64;
-        struct gen_token *grown = realloc(g->token, cap * sizeof *grown);
-        if (!grown)
-            return ST_NO_MEMORY;
-        g->token = grown;
-        g->cap_token = cap;
-    }
+    struct gen_token *token = room_for(g->token, g->n_token, 1, &g->cap_token, sizeof *token);
+    g->token = token ? token : g->token;
+    struct sample_top *top = room_for(g->top, g->n_top, ev->n_top, &g->cap_top, sizeof *top);
+    g->top = top ? top : g->top;
+    if (!token || (!top && ev->n_top))
+        return ST_NO_MEMORY;
     enum status st = stream_push(&g->stream, ev->id, &delta, stopped);
     if (st != ST_OK)
         return st;
     g->token[g->n_token++] = (struct gen_token){.id = ev->id,
                                                 .logprob = ev->logprob,
                                                 .text_begin = (uint32_t)(g->stream.text.n - delta.n),
-                                                .text_bytes = (uint32_t)delta.n};
+                                                .text_bytes = (uint32_t)delta.n,
+                                                .top_begin = g->n_top,
+                                                .n_top = ev->n_top};
+    if (ev->n_top)
+        memcpy(g->top + g->n_top, ev->top, ev->n_top * sizeof *top);
+    g->n_top += ev->n_top;
     return ST_OK;
 }
 
-static struct token_view token_view(const struct generation *g, uint32_t i)
+/* TGI decodes an alternative alone. */
+static enum status alternative_view(struct generation *g, const struct sample_top *top,
+                                    struct token_view *out)
+{
+    const struct tokenizer *t = g->api->model.tokenizer;
+    struct buf text;
+    buf_init(&text, ANSWER_MAX_BYTES);
+    tokenizer_decode(t, &top->id, 1, false, &text);
+    *out = (struct token_view){.id = (uint32_t)top->id,
+                               .text = arena_strdup(&g->arena, buf_str(&text)),
+                               .logprob = top->logprob,
+                               .special = tokenizer_is_special(t, top->id)};
+    bool failed = text.failed || !out->text.p;
+    buf_fini(&text);
+    return failed ? ST_NO_MEMORY : ST_OK;
+}
+
+static enum status token_view(struct generation *g, uint32_t i, struct token_view *out)
 {
     const struct gen_token *t = &g->token[i];
-    return (struct token_view){.id = (uint32_t)t->id,
+    struct token_view *top = NULL;
+    *out = (struct token_view){.id = (uint32_t)t->id,
                                .text = {g->stream.text.p + t->text_begin, t->text_bytes},
                                .logprob = t->logprob,
                                .special = tokenizer_is_special(g->api->model.tokenizer, t->id)};
+    if (t->n_top == 0)
+        return ST_OK;
+    top = arena_array(&g->arena, t->n_top, sizeof *top);
+    enum status st = top ? ST_OK : ST_NO_MEMORY;
+    for (uint32_t k = 0; k < t->n_top && st == ST_OK; k++)
+        st = alternative_view(g, &g->top[t->top_begin + k], &top[k]);
+    out->top = top;
+    out->n_top = st == ST_OK ? t->n_top : 0;
+    return st;
 }
 
 static enum status answer_text(struct generation *g, struct buf *out)
@@ -169,15 +212,17 @@ static void respond_whole(struct generation *g, struct http_req *r, const struct
     struct buf body;
     struct token_view *tokens =
         g->request.details ? arena_array(&g->arena, g->n_token + 1, sizeof *tokens) : NULL;
-    for (uint32_t i = 0; tokens && i < g->n_token; i++)
-        tokens[i] = token_view(g, i);
+    enum status st = g->request.details && !tokens ? ST_NO_MEMORY : ST_OK;
+    for (uint32_t i = 0; tokens && i < g->n_token && st == ST_OK; i++)
+        st = token_view(g, i, &tokens[i]);
     buf_init(&body, ANSWER_MAX_BYTES);
     if (g->mode == GEN_COMPAT)
         buf_put_char(&body, '[');
-    render_generate(&body, answer, tokens);
+    if (st == ST_OK)
+        render_generate(&body, answer, tokens);
     if (g->mode == GEN_COMPAT)
         buf_put_char(&body, ']');
-    if (body.failed || (g->request.details && !tokens)) {
+    if (body.failed || st != ST_OK) {
         api_respond_error(g->api, r, API_INCOMPLETE, NULL);
     } else {
         fill_time_headers(g, now, &times);
@@ -192,9 +237,12 @@ static void respond_whole(struct generation *g, struct http_req *r, const struct
 static void stream_token(struct generation *g, struct http_req *r, const struct answer_view *last)
 {
     struct buf json;
-    struct token_view token = token_view(g, g->n_token - 1);
+    struct token_view token;
     buf_init(&json, ANSWER_MAX_BYTES);
-    render_stream_event(&json, g->n_token, &token, last, g->request.details);
+    if (token_view(g, g->n_token - 1, &token) == ST_OK)
+        render_stream_event(&json, g->n_token, &token, last, g->request.details);
+    else
+        json.failed = true;
     stream_json(r, &json, last != NULL);
     buf_fini(&json);
 }

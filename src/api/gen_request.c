@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "json/json.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Longest piece that TGI reserves at once; its error text shows max_new_tokens capped at it. */
@@ -66,7 +67,9 @@ static void read_bool(struct shape *s, const char *name, bool nullable, bool *ou
         *given = true;
 }
 
-static void read_f32(struct shape *s, const char *name, float *out, bool *given)
+/* The numbers of params.def: a bit of `given` is set when there is one. */
+
+static void read_F32(struct shape *s, const char *name, float *out, uint32_t bit, uint32_t *given)
 {
     char path[64];
     double x;
@@ -77,8 +80,21 @@ static void read_f32(struct shape *s, const char *name, float *out, bool *given)
         s->status = wrong_type(path, v, "f32", s->e);
     else
         *out = (float)x;
-    if (given)
-        *given = true;
+    *given |= bit;
+}
+
+static void read_I32(struct shape *s, const char *name, int32_t *out, uint32_t bit, uint32_t *given)
+{
+    char path[64];
+    int64_t x;
+    const struct json_val *v = field(s, name, true, "i32", path);
+    if (!v)
+        return;
+    if (!json_i64(v, &x) || x > INT32_MAX || x < INT32_MIN)
+        s->status = wrong_type(path, v, "i32", s->e);
+    else
+        *out = (int32_t)x;
+    *given |= bit;
 }
 
 static void read_uint(struct shape *s, const char *name, uint64_t max, const char *type, uint64_t *out,
@@ -109,17 +125,6 @@ static void read_count(struct shape *s, const char *name, uint64_t max, const ch
     read_uint(s, name, max, type, &x, &given);
     if (given)
         *out = x < GEN_UNSET ? (uint32_t)x : GEN_UNSET - 1;
-}
-
-static void read_top_k(struct shape *s, struct gen_request *r)
-{
-    char path[64];
-    const struct json_val *v = field(s, "top_k", true, "i32", path);
-    if (!v)
-        return;
-    if (!json_i64(v, &r->top_k) || r->top_k > INT32_MAX || r->top_k < INT32_MIN)
-        s->status = wrong_type(path, v, "i32", s->e);
-    r->has_top_k = true;
 }
 
 static void read_stop(struct shape *s, struct gen_request *r)
@@ -165,31 +170,69 @@ static void read_not_served(struct shape *s, struct gen_request *r)
     r->has_adapter = v != NULL;
 }
 
+static int compare_bias(const void *a, const void *b)
+{
+    const struct sample_bias *x = a, *y = b;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+/* {"token id": number from -100 to 100}, as OpenAI has it. */
+static void read_bias(struct shape *s, struct gen_request *r)
+{
+    char path[64];
+    const struct json_val *v = field(s, "logit_bias", true, "a map", path), *item;
+    struct sample_bias *bias;
+    struct str key;
+    uint32_t n = 0;
+    if (!v)
+        return;
+    if (!json_is(v, JSON_OBJECT)) {
+        s->status = wrong_type(path, v, "a map", s->e);
+        return;
+    }
+    r->bad_bias = json_len(v) > GEN_MAX_BIAS;
+    bias = r->bad_bias ? NULL : arena_array(s->arena, json_len(v) + 1, sizeof *bias);
+    if (!bias) {
+        if (!r->bad_bias)
+            s->status = err_set(s->e, ST_NO_MEMORY, "the request needs too much memory");
+        return;
+    }
+    struct json_iter it = json_iter(v);
+    while (!r->bad_bias && (item = json_next(&it, &key))) {
+        uint64_t id;
+        double x;
+        r->bad_bias =
+            !str_to_u64(key, &id) || id > INT32_MAX || !json_f64(item, &x) || !(x >= -100 && x <= 100);
+        if (!r->bad_bias)
+            bias[n++] = (struct sample_bias){(int32_t)id, (float)x};
+    }
+    qsort(bias, n, sizeof *bias, compare_bias);
+    for (uint32_t i = 1; i < n; i++)
+        r->bad_bias |= bias[i].id == bias[i - 1].id; /* "7" and "07" */
+    r->params.bias = bias;
+    r->params.n_bias = n;
+}
+
 static void read_parameters(struct shape *s, struct gen_request *r)
 {
-    uint64_t seed = 0;
     r->params.do_sample = false; /* present parameters mean greedy, absent ones sampling: TGI's rule */
-    r->repetition_penalty = 1;
-    r->typical_p = 1;
     read_count(s, "best_of", UINT64_MAX, "usize", &r->best_of);
-    read_f32(s, "temperature", &r->params.temperature, NULL);
-    read_f32(s, "repetition_penalty", &r->repetition_penalty, NULL);
-    read_f32(s, "frequency_penalty", &r->frequency_penalty, NULL);
-    read_top_k(s, r);
-    read_f32(s, "top_p", &r->params.top_p, &r->has_top_p);
-    read_f32(s, "typical_p", &r->typical_p, &r->has_typical_p);
+#define PARAM(type, name, neutral, in_range, is_random, text)                                                \
+    read_##type(s, #name, &r->params.name, 1u << SAMPLE_PARAM_##name, &r->given);
+#include "sample/params.def"
+#undef PARAM
+    read_bias(s, r);
     read_bool(s, "do_sample", false, &r->params.do_sample, NULL);
     read_count(s, "max_new_tokens", UINT32_MAX, "u32", &r->max_new_tokens);
     read_bool(s, "return_full_text", true, &r->return_full_text, &r->has_return_full_text);
     read_stop(s, r);
     read_count(s, "truncate", UINT64_MAX, "usize", &r->truncate);
-    read_bool(s, "watermark", false, &r->watermark, NULL);
+    read_bool(s, "watermark", false, &r->params.watermark, NULL);
     read_bool(s, "details", false, &r->details, NULL);
     read_bool(s, "decoder_input_details", false, &r->decoder_input_details, NULL);
-    read_uint(s, "seed", UINT64_MAX, "u64", &seed, &r->has_seed);
-    read_count(s, "top_n_tokens", UINT32_MAX, "u32", &r->top_n_tokens);
+    read_uint(s, "seed", UINT64_MAX, "u64", &r->params.seed, &r->has_seed);
+    read_count(s, "top_n_tokens", UINT32_MAX, "u32", &r->params.top_n);
     read_not_served(s, r);
-    r->params.seed = seed;
 }
 
 static enum status read_body(const struct json_val *root, struct arena *arena, struct gen_request *r,
@@ -230,7 +273,6 @@ enum status gen_request_parse(struct str body, struct arena *arena, struct gen_r
     out->params.do_sample = true;
     out->max_new_tokens = out->truncate = GEN_UNSET;
     out->best_of = 1;
-    out->repetition_penalty = out->typical_p = 1;
     enum status st = json_parse(body, 0, &doc, e);
     if (st != ST_OK) {
         err_prefix(e, "Failed to parse the request body as JSON");
@@ -252,18 +294,8 @@ static enum status check_served(const struct gen_request *r, struct err *e)
 {
     if (r->best_of != 1)
         return refuse(e, "best_of");
-    if (r->repetition_penalty != 1)
-        return refuse(e, "repetition_penalty");
-    if (r->frequency_penalty != 0)
-        return refuse(e, "frequency_penalty");
-    if (r->has_typical_p)
-        return refuse(e, "typical_p");
-    if (r->watermark)
-        return refuse(e, "watermark");
     if (r->decoder_input_details)
         return refuse(e, "decoder_input_details");
-    if (r->top_n_tokens)
-        return refuse(e, "top_n_tokens");
     if (r->has_grammar)
         return refuse(e, "grammar");
     if (r->has_adapter)
@@ -274,8 +306,9 @@ static enum status check_served(const struct gen_request *r, struct err *e)
 static enum status check_best_of(const struct gen_request *r, const struct gen_limits *limits, bool streaming,
                                  struct err *e)
 {
-    bool samples =
-        r->params.do_sample || r->params.temperature != 1 || r->has_top_k || r->has_top_p || r->has_typical_p;
+    const uint32_t filters =
+        1u << SAMPLE_PARAM_top_k | 1u << SAMPLE_PARAM_top_p | 1u << SAMPLE_PARAM_typical_p;
+    bool samples = sample_is_random(&r->params) || r->given & filters;
     if (r->best_of == 0 || r->best_of > limits->max_best_of)
         return err_set(e, ST_INVALID, "`best_of` must be > 0 and <= %u. Given: %u", limits->max_best_of,
                        r->best_of);
@@ -289,23 +322,6 @@ static enum status check_best_of(const struct gen_request *r, const struct gen_l
     return ST_OK;
 }
 
-static enum status check_sampling(const struct gen_request *r, struct err *e)
-{
-    if (!(r->params.temperature > 0))
-        return err_set(e, ST_INVALID, "`temperature` must be strictly positive");
-    if (!(r->repetition_penalty > 0))
-        return err_set(e, ST_INVALID, "`repetition_penalty` must be strictly positive");
-    if (!(r->frequency_penalty >= -2 && r->frequency_penalty <= 2))
-        return err_set(e, ST_INVALID, "`frequency_penalty` must be >= -2.0 and <= 2.0");
-    if (r->has_top_p && !(r->params.top_p > 0 && r->params.top_p < 1))
-        return err_set(e, ST_INVALID, "`top_p` must be > 0.0 and < 1.0");
-    if (r->has_typical_p && !(r->typical_p > 0 && r->typical_p < 1))
-        return err_set(e, ST_INVALID, "`typical_p` must be > 0.0 and < 1.0");
-    if (r->has_top_k && r->top_k <= 0)
-        return err_set(e, ST_INVALID, "`top_k` must be strictly positive");
-    return ST_OK;
-}
-
 static enum status check_lengths(const struct gen_request *r, const struct gen_limits *limits, struct err *e)
 {
     if (r->max_new_tokens == 0)
@@ -315,9 +331,9 @@ static enum status check_lengths(const struct gen_request *r, const struct gen_l
                        limits->max_stop_sequences, r->n_stop);
     if (r->best_of > 1 && r->has_seed)
         return err_set(e, ST_INVALID, "`seed` must not be set when `best_of` > 1");
-    if (r->top_n_tokens > limits->max_top_n_tokens)
+    if (r->params.top_n > limits->max_top_n_tokens)
         return err_set(e, ST_INVALID, "`top_n_tokens` must be >= 0 and <= %u. Given: %u",
-                       limits->max_top_n_tokens, r->top_n_tokens);
+                       limits->max_top_n_tokens, r->params.top_n);
     if (r->inputs.n == 0)
         return err_set(e, ST_INVALID, "`inputs` cannot be empty");
     if (r->truncate != GEN_UNSET && (r->truncate == 0 || r->truncate > limits->max_input_tokens))
@@ -331,14 +347,19 @@ enum status gen_request_validate(struct gen_request *r, const struct gen_limits 
 {
     enum status st = check_best_of(r, limits, streaming, e);
     if (st == ST_OK)
-        st = check_sampling(r, e);
+        st = sample_params_check(&r->params, r->given, e);
+    if (st == ST_OK && r->bad_bias)
+        st = err_set(e, ST_INVALID, "`logit_bias` must give up to %d token ids a number >= -100 and <= 100",
+                     GEN_MAX_BIAS);
     if (st == ST_OK)
         st = check_lengths(r, limits, e);
     if (st == ST_OK)
         st = check_served(r, e);
     if (st != ST_OK)
         return st;
-    r->params.top_k = (uint32_t)r->top_k;
+    r->params.watermark_gamma = limits->watermark_gamma;
+    r->params.watermark_delta = limits->watermark_delta;
+    r->params.no_logprob = !streaming && !r->details && !r->decoder_input_details && r->best_of == 1;
     if (!r->has_seed)
         r->params.seed = rng_entropy();
     return ST_OK;

@@ -10,11 +10,16 @@
 #include "base/arena.h"
 #include "sample/sample.h"
 
-/* What the server allows, from its options and the engine's derived limits. */
+/* What the server allows and decides for everybody, from its options and the engine's derived limits. */
 struct gen_limits {
     uint32_t max_best_of, max_stop_sequences, max_top_n_tokens;
     uint32_t max_input_tokens, max_total_tokens;
+    double watermark_gamma;
+    float watermark_delta;
 };
+
+/* Most entries of logit_bias. */
+#define GEN_MAX_BIAS 1024
 
 #define GEN_UNSET UINT32_MAX
 
@@ -24,17 +29,16 @@ struct gen_request {
     bool stream;           /* the body's own field on POST / */
     bool has_return_full_text, return_full_text;
     bool details;
-    bool watermark, decoder_input_details, has_grammar, has_adapter;
+    bool decoder_input_details, has_grammar, has_adapter;
     uint32_t max_new_tokens; /* GEN_UNSET: up to the limits */
     uint32_t truncate;       /* GEN_UNSET: refuse long prompts instead */
-    uint32_t best_of, top_n_tokens;
+    uint32_t best_of;
     bool has_seed;
-    float repetition_penalty, frequency_penalty, typical_p; /* neutral: 1, 0, 1 */
-    int64_t top_k;                                          /* 0: off */
-    bool has_top_k, has_top_p, has_typical_p;
+    uint32_t given; /* bits of enum sample_param that the request says */
+    bool bad_bias;  /* logit_bias is none */
     struct str *stop;
     uint32_t n_stop;
-    struct sample_params params;
+    struct sample_params params; /* its biases are in the arena */
 };
 
 /* `body` is the whole request body. ST_INVALID: not JSON (HTTP 400); ST_UNSUPPORTED: JSON of another shape

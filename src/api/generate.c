@@ -43,6 +43,7 @@ void generation_free(struct generation *g)
     tokens_fini(&g->tokens);
     arena_fini(&g->arena);
     free(g->token);
+    free(g->top);
     free(g);
 }
 

@@ -16,6 +16,29 @@ static void render_token(struct json_writer *w, const struct token_view *t)
     jw_end_object(w);
 }
 
+/* The alternatives of one token. */
+static void render_top(struct json_writer *w, const struct token_view *t)
+{
+    jw_array(w);
+    for (uint32_t i = 0; i < t->n_top; i++)
+        render_token(w, &t->top[i]);
+    jw_end_array(w);
+}
+
+static void render_top_tokens(struct json_writer *w, const struct token_view *tokens, uint32_t n)
+{
+    uint32_t n_top = 0;
+    for (uint32_t i = 0; i < n; i++)
+        n_top += tokens[i].n_top;
+    if (n_top == 0)
+        return;
+    jw_key(w, "top_tokens");
+    jw_array(w);
+    for (uint32_t i = 0; i < n; i++)
+        render_top(w, &tokens[i]);
+    jw_end_array(w);
+}
+
 static void render_end(struct json_writer *w, const struct answer_view *a)
 {
     jw_key(w, "finish_reason");
@@ -48,6 +71,7 @@ void render_generate(struct buf *out, const struct answer_view *a, const struct 
         for (uint32_t i = 0; i < a->n_generated; i++)
             render_token(&w, &tokens[i]);
         jw_end_array(&w);
+        render_top_tokens(&w, tokens, a->n_generated);
         jw_end_object(&w);
     }
     jw_end_object(&w);
@@ -63,6 +87,10 @@ void render_stream_event(struct buf *out, uint32_t index, const struct token_vie
     jw_u64(&w, index);
     jw_key(&w, "token");
     render_token(&w, token);
+    if (token->n_top) {
+        jw_key(&w, "top_tokens");
+        render_top(&w, token);
+    }
     jw_key(&w, "generated_text");
     if (last)
         jw_str(&w, last->generated_text);

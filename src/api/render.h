@@ -6,9 +6,12 @@
 
 struct token_view {
     uint32_t id;
-    struct str text; /* what this token added to the answer, as streamed */
+    struct str
+        text; /* what this token added to the answer, as streamed; of an alternative: what it is alone */
     float logprob;
     bool special;
+    const struct token_view *top; /* [n_top] alternatives, most likely first; none of them has any */
+    uint32_t n_top;
 };
 
 /* How an answer ended and what it was made from. */
@@ -20,7 +23,8 @@ struct answer_view {
     uint64_t seed;
 };
 
-/* {"generated_text":...,"details":{...}}; details only when `tokens` is not NULL: [n_generated]. */
+/* {"generated_text":...,"details":{...}}; details only when `tokens` is not NULL: [n_generated]; with
+ * "top_tokens" when any token has alternatives. */
 void render_generate(struct buf *out, const struct answer_view *a, const struct token_view *tokens);
 /* One event of a stream. `last` is NULL but for the final token; `with_details` adds the details to that one.
  */

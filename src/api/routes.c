@@ -96,7 +96,9 @@ static void become_ready(struct api *a, const struct api_model *model)
                                     .max_stop_sequences = a->o.max_stop_sequences,
                                     .max_top_n_tokens = a->o.max_top_n_tokens,
                                     .max_input_tokens = l->max_input_tokens,
-                                    .max_total_tokens = l->max_total_tokens};
+                                    .max_total_tokens = l->max_total_tokens,
+                                    .watermark_gamma = a->o.watermark_gamma,
+                                    .watermark_delta = a->o.watermark_delta};
     a->ready = api_metrics_ready(a) == ST_OK;
 }
 

@@ -5,6 +5,7 @@
 #define LOG_MODULE "serve"
 #include "api/api.h"
 #include "app/commands.h"
+#include "app/kv_memory.h"
 #include "app/load.h"
 #include "app/memory.h"
 #include "base/clock.h"
@@ -43,14 +44,7 @@ struct serve {
 
 /* ---- loading, on its own thread ---- */
 
-static uint64_t kv_memory(const struct options *o)
-{
-    if (option_is_set(o, OPT_KV_MEMORY))
-        return option_u64(o, OPT_KV_MEMORY, 0) << 20;
-    return memory_available_bytes() / 2;
-}
-
-static struct engine_options engine_options_from(const struct serve *s)
+static struct engine_options engine_options_from(const struct serve *s, uint64_t kv_bytes)
 {
     const struct options *o = s->o;
     const struct model_config *cfg = model_config(s->lm.model);
@@ -61,7 +55,10 @@ static struct engine_options engine_options_from(const struct serve *s)
         .max_batch_prefill_tokens = (uint32_t)option_u64(o, OPT_MAX_BATCH_PREFILL_TOKENS, 0),
         .max_batch_total_tokens = (uint32_t)option_u64(o, OPT_MAX_BATCH_TOTAL_TOKENS, 0),
         .max_batch_size = (uint32_t)option_u64(o, OPT_MAX_BATCH_SIZE, 0),
-        .kv_memory_bytes = kv_memory(o),
+        .kv_memory_bytes = kv_bytes,
+        .max_top_tokens = (uint32_t)option_u64(o, OPT_MAX_TOP_N_TOKENS, 5),
+        .speculate = (uint32_t)option_u64(o, OPT_SPECULATE, 0),
+        .prefix_caching = option_flag(o, OPT_PREFIX_CACHING),
         .n_eos = cfg->n_eos,
     };
     memcpy(eo.eos_id, cfg->eos_id, sizeof eo.eos_id);
@@ -80,15 +77,16 @@ static enum status load(struct serve *s, struct err *e)
         st = tokenizer_open(s->dir, &s->tokenizer, e);
     if (st != ST_OK)
         return st;
-    struct engine_options eo = engine_options_from(s);
+    struct kv_memory kv = kv_memory_plan(s->o, ckpt_weight_bytes(s->lm.ckpt));
+    struct engine_options eo = engine_options_from(s, kv.bytes);
     st = engine_new(s->lm.model, &eo, &s->engine, e);
     if (st != ST_OK)
-        return st;
+        return st == ST_LIMIT ? err_prefix(e, "%s", kv.why) : st;
     const struct engine_limits *l = engine_limits(s->engine);
-    log_info("KV cache: %" PRIu64
-             " MiB for %u tokens; at most %u tokens a request, %u of them prompt; %u sequences at once",
+    log_info("KV cache: %" PRIu64 " MiB reserved for %u tokens; at most %u tokens a request, %u of them "
+                                  "prompt; %u sequences at once (%s)",
              l->kv_bytes >> 20, l->max_batch_total_tokens, l->max_total_tokens, l->max_input_tokens,
-             l->max_batch_size);
+             l->max_batch_size, kv.why);
     return ST_OK;
 }
 
@@ -217,6 +215,8 @@ static enum status open_server(struct serve *s, struct err *e)
         .max_stop_sequences = (uint32_t)option_u64(o, OPT_MAX_STOP_SEQUENCES, 4),
         .max_top_n_tokens = (uint32_t)option_u64(o, OPT_MAX_TOP_N_TOKENS, 5),
         .max_client_batch_size = (uint32_t)option_u64(o, OPT_MAX_CLIENT_BATCH_SIZE, 4),
+        .watermark_gamma = option_f64(o, OPT_WATERMARK_GAMMA, 0.5),
+        .watermark_delta = (float)option_f64(o, OPT_WATERMARK_DELTA, 2),
         .validation_workers = (uint32_t)option_u64(o, OPT_VALIDATION_WORKERS, 2),
     };
     ao.max_requests = ao.max_concurrent_requests + REQUESTS_BEYOND_PERMITS;

@@ -297,6 +297,11 @@ uint64_t option_u64(const struct options *o, enum option_id id, uint64_t fallbac
     return option_is_set(o, id) ? o->value[id].u64 : fallback;
 }
 
+double option_f64(const struct options *o, enum option_id id, double fallback)
+{
+    return option_is_set(o, id) ? o->value[id].f64 : fallback;
+}
+
 const char *option_text(const struct options *o, enum option_id id)
 {
     return option_is_set(o, id) ? o->value[id].text : NULL;

@@ -43,6 +43,7 @@ void options_fini(struct options *o);
 bool option_is_set(const struct options *o, enum option_id id);
 /* The value, or `fallback` when unset. */
 uint64_t option_u64(const struct options *o, enum option_id id, uint64_t fallback);
+double option_f64(const struct options *o, enum option_id id, double fallback);
 const char *option_text(const struct options *o, enum option_id id); /* NULL when unset */
 bool option_flag(const struct options *o, enum option_id id);
 

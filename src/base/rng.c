@@ -29,9 +29,15 @@ uint64_t rng_u64(uint64_t seed, uint64_t stream, uint64_t counter)
     return (uint64_t)r[1] << 32 | r[0];
 }
 
+/* An odd multiple of 2^-53: 53 bits are all that a double has, so nothing is rounded up to 1. */
+double rng_unit_of(uint64_t bits)
+{
+    return ((double)(bits >> 12) + 0.5) * 0x1p-52;
+}
+
 double rng_unit(uint64_t seed, uint64_t stream, uint64_t counter)
 {
-    return ((double)(rng_u64(seed, stream, counter) >> 11) + 0.5) * 0x1p-53;
+    return rng_unit_of(rng_u64(seed, stream, counter));
 }
 
 uint64_t rng_entropy(void)

@@ -8,8 +8,10 @@
 /* 128 random bits. */
 void rng_block(uint64_t seed, uint64_t stream, uint64_t counter, uint32_t out[4]);
 uint64_t rng_u64(uint64_t seed, uint64_t stream, uint64_t counter);
-/* Uniform in (0, 1), 53 bits, never 0 nor 1. */
+/* Uniform in (0, 1), 52 bits, never 0 nor 1. */
 double rng_unit(uint64_t seed, uint64_t stream, uint64_t counter);
+/* The number in (0, 1) that rng_unit() makes of 64 random bits. */
+double rng_unit_of(uint64_t bits);
 /* From the operating system, for seeds that nobody gave. */
 uint64_t rng_entropy(void);
 

@@ -3,6 +3,8 @@
  */
 #include "base/clock.h"
 #include "engine/engine_int.h"
+#include <stdlib.h>
+#include <string.h>
 
 void events_collect(struct engine *en)
 {
@@ -18,6 +20,8 @@ void events_collect(struct engine *en)
 
 void engine_event_free(struct engine *en, struct token_event *ev)
 {
+    free(ev->prompt_logprob);
+    ev->prompt_logprob = NULL;
     inbox_post(&en->freed_events, &ev->node);
 }
 
@@ -48,17 +52,31 @@ static void end_sequence(struct engine *en, struct seq *seq, enum engine_finish 
     slot_free(en, seq);
 }
 
+/* Into the event's own place: the sampler's list is gone with its next pick. */
+static void copy_top(struct engine *en, struct token_event *ev, const struct sampled *token)
+{
+    uint32_t cap = en->o.max_top_tokens + ENGINE_TOP_TIES;
+    struct sample_top *top = en->top + (size_t)(ev - en->events) * cap;
+    ev->n_top = token->n_top < cap ? token->n_top : cap;
+    memcpy(top, token->top, ev->n_top * sizeof *top);
+    ev->top = top;
+}
+
 /* The sequence must not be touched after its last event is posted: whoever reads it may already reuse the
  * slot. */
-void emit_token(struct engine *en, struct seq *seq, int32_t id, float logprob, enum engine_finish finish)
+void emit_token(struct engine *en, struct seq *seq, const struct sampled *token, enum engine_finish finish)
 {
     struct token_event *ev = event_take(en, seq);
     struct inbox *owner = seq->request.owner;
     BUG_ON(!ev); /* the plan counted the free events */
     ev->has_token = true;
-    ev->id = id;
-    ev->logprob = logprob;
+    ev->id = token->id;
+    ev->logprob = token->logprob;
+    copy_top(en, ev, token);
     ev->index = seq->n_ids - seq->n_prompt - 1;
+    ev->n_reused = seq->n_reused;
+    ev->prompt_logprob = seq->prompt_logprob;
+    seq->prompt_logprob = NULL;
     ev->finish = finish;
     if (finish != ENGINE_RUNNING)
         end_sequence(en, seq, finish);

@@ -1,6 +1,7 @@
 /* The engine thread: takes what was submitted, drops what was cancelled, steps, and sleeps when there is
  * nothing. */
 #include "base/clock.h"
+#include "base/rng.h"
 #include "engine/engine_int.h"
 #include <signal.h>
 #include <stddef.h>
@@ -68,16 +69,12 @@ static void *engine_main(void *arg)
 
 static enum status alloc_slots(struct engine *en)
 {
-    uint32_t n = en->o.max_concurrent_requests, page_tokens = en->limits.page_tokens;
-    uint32_t pages = (en->limits.max_total_tokens + page_tokens - 1) / page_tokens;
+    uint32_t n = en->o.max_concurrent_requests;
     en->seq = calloc(n, sizeof *en->seq);
     for (uint32_t i = n; en->seq && i-- > 0;) {
         struct seq *seq = &en->seq[i];
         seq->slot = i;
         atomic_init(&seq->generation, 1);
-        seq->page = malloc(pages * sizeof *seq->page);
-        if (!seq->page)
-            return ST_NO_MEMORY;
         seq->next = en->free_slots;
         en->free_slots = seq;
     }
@@ -88,24 +85,28 @@ static enum status alloc_events(struct engine *en)
 {
     uint32_t n = en->o.max_concurrent_requests * EVENTS_PER_REQUEST;
     en->events = calloc(n, sizeof *en->events);
+    en->top = calloc((size_t)n * (en->o.max_top_tokens + ENGINE_TOP_TIES), sizeof *en->top);
     for (uint32_t i = 0; en->events && i < n; i++) {
         en->events[i].node.next = (struct inbox_node *)en->free_event;
         en->free_event = &en->events[i];
         en->n_free_event++;
     }
-    return en->events ? ST_OK : ST_NO_MEMORY;
+    return en->events && en->top ? ST_OK : ST_NO_MEMORY;
 }
 
 static enum status alloc_batch(struct engine *en, uint32_t max_rows)
 {
-    uint32_t n_seq = en->limits.max_batch_size;
+    uint32_t n_seq = en->limits.max_batch_size,
+             n_out = n_seq * (1 + en->o.speculate) + ENGINE_MAX_SCORED_ROWS;
     en->plan.item = malloc(n_seq * sizeof *en->plan.item);
     en->b_id = malloc(max_rows * sizeof *en->b_id);
     en->b_pos = malloc(max_rows * sizeof *en->b_pos);
     en->b_row_begin = malloc((n_seq + 1) * sizeof *en->b_row_begin);
     en->b_page_begin = malloc((n_seq + 1) * sizeof *en->b_page_begin);
-    en->b_page = malloc((en->limits.n_page + 1) * sizeof *en->b_page);
-    en->b_out_row = malloc(n_seq * sizeof *en->b_out_row);
+    /* Sequences share pages: together they name more than there are. */
+    size_t seq_pages = seq_pages_needed(&en->sched.limits, en->limits.max_total_tokens);
+    en->b_page = malloc(n_seq * seq_pages * sizeof *en->b_page);
+    en->b_out_row = malloc(n_out * sizeof *en->b_out_row);
     bool ok = en->plan.item && en->b_id && en->b_pos && en->b_row_begin && en->b_page_begin && en->b_page &&
               en->b_out_row;
     return ok ? ST_OK : ST_NO_MEMORY;
@@ -119,17 +120,23 @@ static enum status prepare(struct engine *en, struct err *e)
                              caps->max_rows, &en->o, &en->limits, e);
     if (st != ST_OK)
         return st;
-    uint32_t prefill = en->limits.max_batch_prefill_tokens, batch = en->limits.max_batch_size;
+    uint32_t prefill = en->limits.max_batch_prefill_tokens, batch = en->limits.max_batch_size,
+             decode = batch * (1 + en->o.speculate);
     prefill = prefill < ENGINE_MAX_PREFILL_ROWS ? prefill : ENGINE_MAX_PREFILL_ROWS;
-    prefill = prefill < caps->max_rows - batch ? prefill : caps->max_rows - batch;
-    en->sched.limits = (struct sched_limits){batch, prefill, caps->page_tokens};
+    prefill = prefill < caps->max_rows - decode ? prefill : caps->max_rows - decode;
+    en->sched.limits = (struct sched_limits){batch, prefill, caps->page_tokens, ENGINE_MAX_SCORED_ROWS};
+    en->sched.reuse = en->o.prefix_caching;
+    en->sched.secret[0] = rng_entropy();
+    en->sched.secret[1] = rng_entropy();
     seq_list_init(&en->sched.waiting);
     seq_list_init(&en->sched.running);
     if (page_pool_init(&en->sched.pages, en->limits.n_page) != ST_OK || alloc_slots(en) != ST_OK ||
-        alloc_events(en) != ST_OK || alloc_batch(en, prefill + batch) != ST_OK)
+        alloc_events(en) != ST_OK || alloc_batch(en, prefill + decode) != ST_OK)
         return err_set(e, ST_NO_MEMORY, "no memory for %u requests", en->o.max_concurrent_requests);
     st = sampler_new(en->n_vocab, &en->sampler, e);
-    return st == ST_OK ? model_reserve(en->model, en->limits.n_page, prefill + batch, batch, e) : st;
+    return st == ST_OK ? model_reserve(en->model, en->limits.n_page, prefill + decode,
+                                       decode + ENGINE_MAX_SCORED_ROWS, e)
+                       : st;
 }
 
 static enum status start_thread(struct engine *en, struct err *e)
@@ -181,11 +188,12 @@ void engine_free(struct engine *en)
         pthread_join(en->thread, NULL);
     }
     for (uint32_t i = 0; en->seq && i < en->o.max_concurrent_requests; i++) {
-        free(en->seq[i].ids);
-        free(en->seq[i].page);
+        free(en->seq[i].key);
+        free(en->seq[i].prompt_logprob);
     }
     free(en->seq);
     free(en->events);
+    free(en->top);
     page_pool_fini(&en->sched.pages);
     sampler_free(en->sampler);
     free(en->plan.item);

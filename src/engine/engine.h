@@ -21,6 +21,9 @@ struct engine_options {
     uint32_t max_batch_total_tokens;   /* KV positions reserved in all; 0: as memory allows */
     uint32_t max_batch_size;           /* running sequences; 0: max_concurrent_requests */
     uint64_t kv_memory_bytes;          /* what the KV store may take */
+    uint32_t max_top_tokens;           /* largest sample_params.top_n of a request */
+    uint32_t speculate;                /* most tokens guessed ahead in a step; 0: none */
+    bool prefix_caching;               /* pages of earlier requests are used again */
     int32_t eos_id[MODEL_MAX_EOS];
     uint32_t n_eos;
 };
@@ -53,12 +56,8 @@ enum engine_finish {
     ENGINE_FINISH_FAILED, /* numeric or device failure: see event.status */
 };
 
-struct engine_top_token {
-    int32_t id;
-    float logprob;
-};
-
-#define ENGINE_MAX_TOP_TOKENS 8
+/* Alternatives of one token beyond the asked number, for ties at the last place; more are left out. */
+#define ENGINE_TOP_TIES 8
 
 /* One generated token, or the end without one (cancelled, failed). The last event of a request has finish !=
  * RUNNING; nothing comes after it. Given back with engine_event_free(). */
@@ -69,7 +68,12 @@ struct token_event {
     bool has_token;
     int32_t id;
     float logprob;
-    uint32_t index; /* of the token, from 0 */
+    uint32_t index;                     /* of the token, from 0 */
+    const struct sample_top *top; /* [n_top] alternatives, most likely first; gone with the event */
+    uint32_t n_top;
+    uint32_t n_reused;     /* prompt tokens that were not computed again: their pages were there */
+    float *prompt_logprob; /* with the first token, when asked for: [n_ids], [0] NaN; freed with the event
+                              unless taken (set to NULL) */
     enum engine_finish finish;
     enum status status;                         /* why, when FAILED */
     uint64_t queued_ns, started_ns, emitted_ns; /* clock_ns() at submit, first planned step, emit */
@@ -80,8 +84,12 @@ struct engine_request {
     uint32_t n_ids;
     uint32_t max_new_tokens; /* n_ids + max_new_tokens <= max_total_tokens */
     struct sample_params params;
+    uint32_t
+        choice; /* which of several answers to one prompt: with seed and position it decides what is random */
     bool ignore_eos;
-    struct inbox *owner; /* where events go */
+    bool prompt_logprobs;   /* of each prompt token given those before it; computes the whole prompt */
+    uint64_t cache_salt[2]; /* requests share pages of equal beginnings only when these are equal */
+    struct inbox *owner;    /* where events go */
     uint64_t tag;
 };
 
@@ -102,8 +110,11 @@ void engine_event_free(struct engine *en, struct token_event *ev);
 void engine_drain(struct engine *en);
 
 struct engine_stats {
-    uint32_t waiting, running, kv_pages_used, kv_pages_total;
+    uint32_t waiting, running, kv_pages_used, kv_pages_cached, kv_pages_total; /* used: held by sequences */
     uint64_t steps, tokens_generated, tokens_prefilled, submitted, finished, cancelled, failed;
+    uint64_t set_back; /* sequences that gave their pages to older ones */
+    uint64_t prefix_tokens_looked_up, prefix_tokens_reused;
+    uint64_t tokens_guessed, guesses_accepted;
 };
 /* Never waits on the engine thread. */
 void engine_stats_read(const struct engine *en, struct engine_stats *out);

@@ -7,18 +7,27 @@ static uint32_t least(uint64_t a, uint64_t b)
     return x > UINT32_MAX ? UINT32_MAX : (uint32_t)x;
 }
 
-static enum status check_rules(const struct engine_limits *l, struct err *e)
+/* Rounded up: what is missing is never nothing. */
+static unsigned long long mib(uint64_t bytes)
+{
+    return (bytes + (1u << 20) - 1) >> 20;
+}
+
+static enum status check_rules(const struct engine_limits *l, uint64_t page_bytes, struct err *e)
 {
     if (l->max_input_tokens >= l->max_total_tokens)
         return err_set(e, ST_INVALID, "`max_input_tokens`(%u) must be < `max_total_tokens`(%u)",
                        l->max_input_tokens, l->max_total_tokens);
-    if (l->max_total_tokens > l->max_batch_total_tokens)
-        return err_set(e, ST_LIMIT,
-                       "Not enough memory to handle `max_total_tokens=%u`: the KV cache holds %u tokens "
-                       "(%llu MiB). Give it "
-                       "more (--kv-memory), or lower --max-total-tokens",
-                       l->max_total_tokens, l->max_batch_total_tokens,
-                       (unsigned long long)(l->kv_bytes >> 20));
+    if (l->max_total_tokens > l->max_batch_total_tokens) {
+        uint64_t pages = ((uint64_t)l->max_total_tokens + l->page_tokens - 1) / l->page_tokens;
+        return err_set(
+            e, ST_LIMIT,
+            "Not enough memory to handle `max_total_tokens=%u`: one such request needs %llu MiB of KV "
+            "cache, which may hold %u tokens in %llu MiB, %llu MiB too few. Give it more (--kv-memory, a "
+            "larger limit of the container), or lower --max-total-tokens",
+            l->max_total_tokens, mib(pages * page_bytes), l->max_batch_total_tokens, mib(l->kv_bytes),
+            mib(pages * page_bytes - l->kv_bytes));
+    }
     return ST_OK;
 }
 
@@ -53,9 +62,9 @@ enum status engine_derive_limits(const struct model_config *cfg, uint32_t page_t
         .page_tokens = page_tokens,
         .kv_bytes = n_page * page_bytes,
     };
-    if (out->max_batch_size >= max_rows)
-        out->max_batch_size = max_rows - 1;
+    if (out->max_batch_size > (max_rows - 1) / (1 + o->speculate))
+        out->max_batch_size = (max_rows - 1) / (1 + o->speculate);
     out->max_batch_prefill_tokens =
         o->max_batch_prefill_tokens ? o->max_batch_prefill_tokens : least(4096, cfg->max_position);
-    return check_rules(out, e);
+    return check_rules(out, page_bytes, e);
 }

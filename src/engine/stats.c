@@ -78,14 +78,18 @@ void engine_metrics_gauges(struct engine *en)
     const struct sched *s = &en->sched;
     atomic_store_explicit(&en->n_waiting, s->waiting.n, memory_order_relaxed);
     atomic_store_explicit(&en->n_running, s->running.n, memory_order_relaxed);
-    atomic_store_explicit(&en->pages_used, s->pages.n_page - s->pages.n_free, memory_order_relaxed);
+    uint32_t held = s->pages.n_page - page_pool_available(&s->pages);
+    atomic_store_explicit(&en->pages_used, held, memory_order_relaxed);
+    atomic_store_explicit(&en->pages_cached, s->pages.n_cached, memory_order_relaxed);
+    atomic_store_explicit(&en->n_set_back, s->n_set_back, memory_order_relaxed);
+    atomic_store_explicit(&en->n_looked_up, s->n_looked_up, memory_order_relaxed);
+    atomic_store_explicit(&en->n_reused, s->n_reused, memory_order_relaxed);
     struct engine_metrics *em = atomic_load_explicit(&en->metrics, memory_order_acquire);
     if (!em)
         return;
     metric_set(em->metric[METRIC_QUEUE_SIZE], 0, s->waiting.n);
     metric_set(em->metric[METRIC_BATCH_CURRENT_SIZE], 0, s->running.n);
-    metric_set(em->metric[METRIC_BATCH_CURRENT_MAX_TOKENS], 0,
-               (double)s->pages.n_reserved * s->limits.page_tokens);
+    metric_set(em->metric[METRIC_BATCH_CURRENT_MAX_TOKENS], 0, (double)held * s->limits.page_tokens);
 }
 
 void engine_stats_read(const struct engine *en, struct engine_stats *out)
@@ -102,5 +106,11 @@ void engine_stats_read(const struct engine *en, struct engine_stats *out)
         .finished = en->n_finished,
         .cancelled = en->n_cancelled,
         .failed = en->n_failed,
+        .kv_pages_cached = en->pages_cached,
+        .set_back = en->n_set_back,
+        .prefix_tokens_looked_up = en->n_looked_up,
+        .prefix_tokens_reused = en->n_reused,
+        .tokens_guessed = en->n_guessed,
+        .guesses_accepted = en->n_accepted,
     };
 }

@@ -17,8 +17,8 @@ static void build_batch(struct engine *en, const struct plan *p, struct batch *b
             en->b_id[row] = seq->ids[seq->n_computed + k];
             en->b_pos[row] = seq->n_computed + k;
         }
-        if (item->wants_logits)
-            en->b_out_row[out++] = row - 1;
+        for (uint32_t k = item->n_out; k > 0; k--)
+            en->b_out_row[out++] = row - k;
     }
     en->b_row_begin[p->n_item] = row;
     en->b_page_begin[p->n_item] = page;
@@ -49,28 +49,63 @@ static enum engine_finish finish_of(const struct engine *en, const struct seq *s
     return !seq->request.ignore_eos && is_eos(en, id) ? ENGINE_FINISH_EOS : ENGINE_RUNNING;
 }
 
-static void take_token(struct engine *en, struct seq *seq, const float *logits)
+/* Samples the sequence's next token. False when the sequence has ended and must not be touched. */
+static bool take_token(struct engine *en, struct seq *seq, const float *logits)
 {
     struct sampled token;
-    enum status st = sampler_pick(en->sampler, logits, &seq->request.params, 0, seq->n_ids, &token);
+    const struct sample_context context = {.ids = seq->ids, .n_prompt = seq->n_prompt, .n_ids = seq->n_ids};
+    enum status st = sampler_pick(en->sampler, logits, &seq->request.params, &context, seq->request.choice,
+                                  seq->n_ids, &token);
     if (st != ST_OK) {
         emit_end(en, seq, ENGINE_FINISH_FAILED, st);
-        return;
+        return false;
     }
     seq->ids[seq->n_ids++] = token.id;
+    seq->first_out = seq->n_ids - 1;
     atomic_fetch_add_explicit(&en->n_generated, 1, memory_order_relaxed);
-    emit_token(en, seq, token.id, token.logprob, finish_of(en, seq, token.id));
+    enum engine_finish finish = finish_of(en, seq, token.id);
+    emit_token(en, seq, &token, finish);
+    return finish == ENGINE_RUNNING;
+}
+
+/* Logits inside the prompt: what they say of the token that follows. */
+static void score_prompt(const struct engine *en, struct seq *seq, uint32_t pos, const float *logits)
+{
+    seq->prompt_logprob[pos + 1] = sample_logprob(logits, en->n_vocab, seq->ids[pos + 1]);
+    seq->first_out = pos + 1;
+}
+
+/* Guesses are right as long as each is what was sampled in its place; what was computed behind a wrong one is
+ * computed again. */
+static void take_item(struct engine *en, const struct plan_item *item, const float *logits)
+{
+    struct seq *seq = item->seq;
+    uint32_t end = seq->n_computed + item->n_tok, n_known = seq->n_ids, n_draft = seq->n_draft;
+    bool right = true;
+    seq->n_draft = 0;
+    for (uint32_t pos = end - item->n_out; pos < end && right; pos++, logits += en->n_vocab) {
+        if (pos + 1 < n_known) {
+            score_prompt(en, seq, pos, logits);
+            continue;
+        }
+        int32_t guess = pos + 1 < end ? seq->ids[pos + 1] : -1;
+        if (!take_token(en, seq, logits))
+            return;
+        right = seq->ids[pos + 1] == guess;
+    }
+    sched_computed(&en->sched, seq, end < seq->n_ids ? end : seq->n_ids - 1);
+    if (n_draft)
+        seq_guessed(en, seq, n_draft, seq->n_ids - n_known - 1);
+    if (seq->n_ids > n_known)
+        seq_guess(en, seq);
 }
 
 static void take_results(struct engine *en, const struct plan *p, const float *logits)
 {
     for (uint32_t i = 0; i < p->n_item; i++) {
-        const struct plan_item *item = &p->item[i];
-        item->seq->n_computed += item->n_tok;
-        if (!item->wants_logits)
-            continue;
-        take_token(en, item->seq, logits); /* the sequence may be gone after this */
-        logits += en->n_vocab;
+        const struct plan_item item = p->item[i];
+        take_item(en, &item, logits); /* the sequence may be gone after this */
+        logits += (size_t)item.n_out * en->n_vocab;
     }
 }
 

@@ -1,12 +1,47 @@
-/* Sampling parameters: neutral values and what they mean together. */
+/* Sampling parameters: neutral values, ranges, and what they mean together. */
 #include "sample/sample.h"
+#include <math.h>
 
 struct sample_params sample_params_default(void)
 {
-    return (struct sample_params){.temperature = 1, .top_p = 1};
+    return (struct sample_params){
+#define PARAM(type, name, neutral, in_range, is_random, text) .name = neutral,
+#include "sample/params.def"
+#undef PARAM
+        .watermark_gamma = 0.5,
+        .watermark_delta = 2,
+    };
+}
+
+/* One row of params.def as functions of its value. */
+#define PARAM(type, name, neutral, in_range, is_random, text)                                                \
+    static bool name##_in_range(SAMPLE_TYPE_##type x)                                                        \
+    {                                                                                                        \
+        return in_range;                                                                                     \
+    }                                                                                                        \
+    static bool name##_is_random(SAMPLE_TYPE_##type x)                                                       \
+    {                                                                                                        \
+        (void)x;                                                                                             \
+        return is_random;                                                                                    \
+    }
+#include "sample/params.def"
+#undef PARAM
+
+enum status sample_params_check(const struct sample_params *p, uint32_t given, struct err *e)
+{
+#define PARAM(type, name, neutral, in_range, is_random, text)                                                \
+    if (!name##_in_range(p->name) && (given & 1u << SAMPLE_PARAM_##name || p->name != neutral))              \
+        return err_set(e, ST_INVALID, text);
+#include "sample/params.def"
+#undef PARAM
+    return ST_OK;
 }
 
 bool sample_is_random(const struct sample_params *p)
 {
-    return p->do_sample || p->temperature != 1 || p->top_k != 0 || p->top_p < 1;
+    bool random = p->do_sample;
+#define PARAM(type, name, neutral, in_range, is_random, text) random |= name##_is_random(p->name);
+#include "sample/params.def"
+#undef PARAM
+    return random;
 }

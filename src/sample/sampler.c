@@ -1,33 +1,42 @@
-/* The sampler: one row of logits to one token.
- *
- * Only candidates that survive top_k and top_p are ever sorted. Sums are double and run in a fixed order, so
- * that the same row gives the same token and logprob whatever else is running. */
+/* The sampler: one row of logits to one token and its alternatives. */
 #include "base/rng.h"
-#include "sample/sample.h"
+#include "sample/sample_int.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct candidate {
-    float logit; /* less the row's largest, divided by the temperature: at most 0 */
-    int32_t id;
-};
+/* ---- life ---- */
 
-struct sampler {
-    uint32_t n_vocab;
-    struct candidate *candidate; /* [n_vocab] */
-    double *mass;                /* [n_vocab] */
-};
+#define MEMORY_MAX_BYTES (1ul << 34)
+
+static bool allocate(struct sampler *s)
+{
+    struct arena *a = &s->memory;
+    size_t n = s->n_vocab, n_block = n_blocks(s->n_vocab);
+    s->work = arena_array(a, n, sizeof *s->work);
+    s->block_max = arena_array(a, n_block, sizeof *s->block_max);
+    s->mass = arena_array(a, n_block * ROW_BLOCK, sizeof *s->mass);
+    s->block_sum = arena_array(a, n_block, sizeof *s->block_sum);
+    s->value = arena_array(a, n, sizeof *s->value);
+    s->id = arena_array(a, n, sizeof *s->id);
+    s->key = arena_array(a, n, sizeof *s->key);
+    s->rank_key = arena_array(a, n, sizeof *s->rank_key);
+    s->rank_mass = arena_array(a, n, sizeof *s->rank_mass);
+    s->rank_bin = arena_array(a, RANK_BINS, sizeof *s->rank_bin);
+    s->seen = arena_array(a, n, sizeof *s->seen);
+    s->count = arena_zalloc(a, n * sizeof *s->count);
+    return s->work && s->block_max && s->mass && s->block_sum && s->value && s->id && s->key && s->rank_key &&
+           s->rank_mass && s->rank_bin && s->seen && s->count;
+}
 
 enum status sampler_new(uint32_t n_vocab, struct sampler **out, struct err *e)
 {
     struct sampler *s = calloc(1, sizeof *s);
     if (s) {
         s->n_vocab = n_vocab;
-        s->candidate = malloc(n_vocab * sizeof *s->candidate);
-        s->mass = malloc(n_vocab * sizeof *s->mass);
+        arena_init(&s->memory, MEMORY_MAX_BYTES);
     }
-    if (!s || !s->candidate || !s->mass) {
+    if (!s || !allocate(s)) {
         sampler_free(s);
         return err_set(e, ST_NO_MEMORY, "no memory to sample from %u tokens", n_vocab);
     }
@@ -39,188 +48,120 @@ void sampler_free(struct sampler *s)
 {
     if (!s)
         return;
-    free(s->candidate);
-    free(s->mass);
+    arena_fini(&s->memory);
     free(s);
 }
 
-/* ---- rows ---- */
+/* ---- choosing ---- */
 
-/* The largest logit, lowest id first; ST_NUMERIC for a NaN, +inf, or nothing finite. */
-static enum status row_max(const float *logits, uint32_t n, uint32_t *best)
+/* The first entry with the largest value; in a whole row, found through its blocks. */
+static uint32_t choose_best(const struct sampler *s)
 {
-    uint32_t at = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        if (isnan(logits[i]))
-            return ST_NUMERIC;
-        if (logits[i] > logits[at])
-            at = i;
+    const struct row *r = &s->row;
+    uint32_t i = 0;
+    for (uint32_t b = 0; s->block_max[b] < r->max; b++)
+        i += ROW_BLOCK;
+    while (r->value[i] < r->max)
+        i++;
+    return i;
+}
+
+/* The first entry at which the masses, in the order of ids, pass u of their sum. Rounding may leave the walk
+ * through a block short of what its sum promised: then it is the last one there that has a mass. */
+static uint32_t choose_random(const struct sampler *s, double u)
+{
+    const struct row *r = &s->row;
+    double target = u * r->sum, seen = 0, next = 0;
+    uint32_t b = 0, n_block = n_blocks(r->n), chosen = 0;
+    for (uint32_t i = 0; i < n_block && target >= next; i++) {
+        if (!(s->block_sum[i] > 0))
+            continue;
+        b = i;
+        seen = next;
+        next += s->block_sum[i];
     }
-    *best = at;
-    return isfinite(logits[at]) ? ST_OK : ST_NUMERIC;
-}
-
-/* log(sum(exp(logit - max))) over a row. */
-static double log_sum(const float *logits, uint32_t n, double max)
-{
-    double sum = 0;
-    for (uint32_t i = 0; i < n; i++)
-        sum += exp((double)logits[i] - max);
-    return log(sum);
-}
-
-float sample_logprob(const float *logits, uint32_t n_vocab, int32_t id)
-{
-    uint32_t best = 0;
-    if (row_max(logits, n_vocab, &best) != ST_OK)
-        return NAN;
-    double max = logits[best];
-    return (float)((double)logits[id] - max - log_sum(logits, n_vocab, max));
-}
-
-/* ---- candidates ---- */
-
-/* Order of decreasing logit, then of increasing id. */
-static int candidate_compare(const void *a, const void *b)
-{
-    const struct candidate *x = a, *y = b;
-    if (x->logit != y->logit)
-        return x->logit < y->logit ? 1 : -1;
-    return (x->id > y->id) - (x->id < y->id);
-}
-
-/* Moves the k candidates of the largest logits to the front (in no order) and returns the k-th largest logit.
- */
-static float select_largest(struct candidate *c, uint32_t n, uint32_t k)
-{
-    uint32_t low = 0, high = n - 1, want = k - 1;
-    while (low < high) {
-        float pivot = c[low + (high - low) / 2].logit;
-        uint32_t i = low, j = high;
-        for (;;) {
-            while (c[i].logit > pivot)
-                i++;
-            while (c[j].logit < pivot)
-                j--;
-            if (i >= j)
-                break;
-            struct candidate swap = c[i];
-            c[i++] = c[j];
-            c[j--] = swap;
-        }
-        if (want <= j)
-            high = j;
-        else
-            low = j + 1;
-    }
-    return c[want].logit;
-}
-
-/* Keeps logits that are not below the k-th largest: ties survive. */
-static uint32_t keep_top_k(struct sampler *s, uint32_t n, uint32_t k)
-{
-    struct candidate *c = s->candidate;
-    if (k >= n)
-        return n;
-    float least = select_largest(c, n, k);
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < n; i++)
-        if (c[i].logit >= least)
-            c[kept++] = c[i];
-    return kept;
-}
-
-/* The candidates' probabilities (not divided by their sum) into s->mass; returns the sum. */
-static double fill_mass(struct sampler *s, uint32_t n)
-{
-    double sum = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        s->mass[i] = exp((double)s->candidate[i].logit);
-        sum += s->mass[i];
-    }
-    return sum;
-}
-
-static void candidate_sink(struct candidate *c, uint32_t n, uint32_t i)
-{
-    struct candidate moving = c[i];
-    for (uint32_t child; (child = 2 * i + 1) < n; i = child) {
-        if (child + 1 < n && candidate_compare(&c[child + 1], &c[child]) < 0)
-            child++;
-        if (candidate_compare(&moving, &c[child]) < 0)
-            break;
-        c[i] = c[child];
-    }
-    c[i] = moving;
-}
-
-/* Ascending cumulative mass up to and with a token must exceed 1 - top_p for it to stay; the best one always
- * stays. A heap gives the best ones in order: only what stays is sorted, in place (qsort() would allocate).
- */
-static uint32_t keep_top_p(struct sampler *s, uint32_t n, double top_p)
-{
-    struct candidate *c = s->candidate;
-    double sum = fill_mass(s, n), left = sum;
-    uint32_t kept = 0;
-    for (uint32_t i = n / 2; i-- > 0;)
-        candidate_sink(c, n, i);
-    while (kept < n && (kept == 0 || left / sum > 1 - top_p)) {
-        struct candidate best = c[0];
-        kept++;
-        c[0] = c[n - kept];
-        c[n - kept] = best;
-        if (kept < n)
-            candidate_sink(c, n - kept, 0);
-        left -= exp((double)best.logit);
-    }
-    for (uint32_t i = 0; i < kept && i < n / 2; i++) { /* from the end to the front, best first */
-        struct candidate swap = c[i];
-        c[i] = c[n - 1 - i];
-        c[n - 1 - i] = swap;
-    }
-    return kept;
-}
-
-static uint32_t choose(const struct sampler *s, uint32_t n, double sum, double u)
-{
-    double target = u * sum, seen = 0;
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = b * ROW_BLOCK; i < r->n && i < (b + 1) * ROW_BLOCK; i++) {
+        if (!(s->mass[i] > 0))
+            continue;
+        chosen = i;
         seen += s->mass[i];
         if (target < seen)
-            return i;
+            break;
     }
-    return n - 1;
+    return chosen;
 }
 
-static void pick_random(struct sampler *s, const float *logits, const struct sample_params *p,
-                        uint32_t choice, uint32_t position, float max, struct sampled *out)
+/* ---- alternatives ---- */
+
+static bool top_before(const struct sample_top *a, const struct sample_top *b)
 {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < s->n_vocab; i++)
-        if (isfinite(logits[i]))
-            s->candidate[n++] = (struct candidate){(logits[i] - max) / p->temperature, (int32_t)i};
-    if (p->top_k)
-        n = keep_top_k(s, n, p->top_k);
-    if (p->top_p < 1)
-        n = keep_top_p(s, n, p->top_p);
-    double sum = fill_mass(s, n);
-    uint32_t i = choose(s, n, sum, rng_unit(p->seed, choice, position));
-    out->id = s->candidate[i].id;
-    out->logprob = (float)((double)s->candidate[i].logit - log(sum));
+    return a->logprob != b->logprob ? a->logprob > b->logprob : a->id < b->id;
+}
+
+/* Values in `logprob` for now: equal logprobs of different values must not change the order. Insertion is
+ * enough: they are few. */
+static uint32_t top_add(struct sampler *s, uint32_t n, int32_t id, float value)
+{
+    struct sample_top new = {id, value};
+    uint32_t at = n;
+    while (at > 0 && top_before(&new, &s->top[at - 1])) {
+        s->top[at] = s->top[at - 1];
+        at--;
+    }
+    s->top[at] = new;
+    return n + 1;
+}
+
+static uint32_t fill_top(struct sampler *s, uint32_t n)
+{
+    const struct row *r = &s->row;
+    float least = rank_kth_largest(s, n < r->n ? n : r->n);
+    uint32_t n_top = 0;
+    for (int equal = 0; equal < 2; equal++)
+        for (uint32_t b = 0; b < n_blocks(r->n); b++) {
+            if (!r->id && s->block_max[b] < least)
+                continue;
+            for (uint32_t i = b * ROW_BLOCK; i < r->n && i < (b + 1) * ROW_BLOCK; i++)
+                if ((equal ? r->value[i] == least : r->value[i] > least) && n_top < SAMPLE_MAX_TOP &&
+                    isfinite(r->value[i]))
+                    n_top = top_add(s, n_top, row_id(r, i), r->value[i]);
+        }
+    return n_top;
+}
+
+/* ---- the pick ---- */
+
+static float logprob_of(const struct row *r, float value)
+{
+    return (float)(((double)value - r->max) * r->scale - log(r->sum));
 }
 
 enum status sampler_pick(struct sampler *s, const float *logits, const struct sample_params *p,
-                         uint32_t choice, uint32_t position, struct sampled *out)
+                         const struct sample_context *context, uint32_t choice, uint32_t position,
+                         struct sampled *out)
 {
-    uint32_t best;
-    enum status st = row_max(logits, s->n_vocab, &best);
+    struct row *r = &s->row;
+    bool random = sample_is_random(p);
+    *r = (struct row){.value = logits, .n = s->n_vocab, .scale = 1, .sum = -1};
+    enum status st = row_scan(logits, s->n_vocab, s->block_max, &r->max);
+    if (st == ST_OK)
+        st = row_edit(s, p, context);
     if (st != ST_OK)
         return st;
-    if (sample_is_random(p)) {
-        pick_random(s, logits, p, choice, position, logits[best], out);
+    uint32_t i;
+    if (random) {
+        row_filter(s, p);
+        row_weigh(s);
+        i = choose_random(s, rng_unit(p->seed, choice, position));
     } else {
-        double max = logits[best];
-        *out = (struct sampled){(int32_t)best, (float)-log_sum(logits, s->n_vocab, max)};
+        i = choose_best(s);
+        if (!p->no_logprob || p->top_n)
+            r->sum = row_mass_sum(r->value, r->n, r->max, r->scale);
     }
+    *out = (struct sampled){
+        .id = row_id(r, i), .logprob = p->no_logprob ? NAN : logprob_of(r, r->value[i]), .top = s->top};
+    out->n_top = p->top_n ? fill_top(s, p->top_n) : 0;
+    for (uint32_t t = 0; t < out->n_top; t++)
+        s->top[t].logprob = logprob_of(r, s->top[t].logprob);
     return ST_OK;
 }

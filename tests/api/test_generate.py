@@ -64,6 +64,55 @@ def test_a_top_k_of_one_is_greedy(server):
     assert server.generate(PROMPT, max_new_tokens=16, top_k=1, temperature=2.0).json() == greedy
 
 
+def tokens_of(server, **parameters):
+    r = server.generate(PROMPT, max_new_tokens=24, details=True, **parameters)
+    assert r.status_code == 200, r.text
+    return r.json()["details"]["tokens"]
+
+
+@pytest.mark.parametrize("parameters", [
+    {"repetition_penalty": 2.5}, {"frequency_penalty": 2.0}, {"presence_penalty": 2.0}, {"watermark": True},
+    {"typical_p": 0.2, "seed": 1}, {"min_p": 0.5, "seed": 1}, {"logit_bias": {"5": 100}},
+])
+def test_each_sampling_parameter_reaches_the_sampler(server, parameters):
+    plain, asked = tokens_of(server), tokens_of(server, **parameters)
+    assert asked != plain and asked == tokens_of(server, **parameters)
+
+
+def test_penalties_mean_what_they_say(server):
+    plain = tokens_of(server)
+    ids = [t["id"] for t in plain]
+    assert {t["id"] for t in tokens_of(server, logit_bias={str(ids[0]): 100})} == {ids[0]}
+    assert ids[0] not in {t["id"] for t in tokens_of(server, logit_bias={str(ids[0]): -100})}
+    assert tokens_of(server, logit_bias={"999999999": 100}) == plain  # a token that the model does not have
+    assert len({t["id"] for t in tokens_of(server, repetition_penalty=100.0)}) >= len(set(ids))
+    assert tokens_of(server, min_p=1.0, temperature=1.0, seed=1)[0]["id"] == ids[0]
+    assert all(t["logprob"] == 0 for t in tokens_of(server, min_p=1.0, seed=1))
+
+
+def test_watermark_flags(start):
+    s = start("--watermark-gamma", "0", env={"WATERMARK_DELTA": "50"})
+    assert tokens_of(s) == tokens_of(s, watermark=True)  # no token is green
+    strong = start("--watermark-delta", "50", "--watermark-gamma", "0.25")
+    assert [t["id"] for t in tokens_of(strong, watermark=True)] != [t["id"] for t in tokens_of(strong)]
+
+
+def test_top_tokens(server):
+    body = server.generate(PROMPT, max_new_tokens=6, details=True, top_n_tokens=3).json()["details"]
+    assert list(body) == ["finish_reason", "generated_tokens", "seed", "prefill", "tokens", "top_tokens"]
+    assert len(body["top_tokens"]) == 6
+    for token, top in zip(body["tokens"], body["top_tokens"]):
+        assert len(top) >= 3 and all(list(t) == ["id", "text", "logprob", "special"] for t in top)
+        assert [t["logprob"] for t in top] == sorted((t["logprob"] for t in top), reverse=True)
+        assert top[0]["id"] == token["id"] and top[0]["logprob"] == token["logprob"]
+    r = server.post("/generate_stream", {"inputs": PROMPT, "parameters": {"max_new_tokens": 6, "top_n_tokens": 3}})
+    got = events(r)
+    assert all(list(e) == ["index", "token", "top_tokens", "generated_text", "details"] for e in got)
+    assert [e["top_tokens"] for e in got] == body["top_tokens"]
+    filtered = server.generate(PROMPT, max_new_tokens=6, details=True, top_n_tokens=3, top_k=1).json()["details"]
+    assert all(len(top) == 1 and top[0]["logprob"] == 0 for top in filtered["top_tokens"])
+
+
 def test_return_full_text(server):
     plain = server.generate(PROMPT, max_new_tokens=4).json()["generated_text"]
     assert server.generate(PROMPT, max_new_tokens=4, return_full_text=True).json()["generated_text"] == PROMPT + plain
@@ -121,6 +170,16 @@ def test_stream_errors_are_events(server):
     ({"typical_p": 2}, "`typical_p` must be > 0.0 and < 1.0"),
     ({"repetition_penalty": 0}, "`repetition_penalty` must be strictly positive"),
     ({"frequency_penalty": 3}, "`frequency_penalty` must be >= -2.0 and <= 2.0"),
+    ({"temperature": 1e39}, "`temperature` must be strictly positive"),
+    ({"min_p": -0.1}, "`min_p` must be >= 0.0 and <= 1.0"),
+    ({"presence_penalty": -2.5}, "`presence_penalty` must be >= -2.0 and <= 2.0"),
+    ({"temperature": 0, "top_p": 1.0, "top_k": 0}, "`temperature` must be strictly positive"),  # TGI's order
+    ({"top_p": 1.0, "top_k": 0}, "`top_p` must be > 0.0 and < 1.0"),
+    ({"logit_bias": {"x": 1}}, "`logit_bias` must give up to 1024 token ids a number >= -100 and <= 100"),
+    ({"logit_bias": {"5": 101}}, "`logit_bias` must give up to 1024 token ids a number >= -100 and <= 100"),
+    ({"logit_bias": {"5": 1, "05": 1}}, "`logit_bias` must give up to 1024 token ids a number >= -100 and <= 100"),
+    ({"logit_bias": {str(i): 1 for i in range(1025)}},
+     "`logit_bias` must give up to 1024 token ids a number >= -100 and <= 100"),
     ({"max_new_tokens": 0}, "`max_new_tokens` must be strictly positive"),
     ({"stop": ["a"] * 5}, "`stop` supports up to 4 stop sequences. Given: 5"),
     ({"best_of": 3}, "`best_of` must be > 0 and <= 2. Given: 3"),
@@ -128,11 +187,6 @@ def test_stream_errors_are_events(server):
     ({"top_n_tokens": 6}, "`top_n_tokens` must be >= 0 and <= 5. Given: 6"),
     ({"truncate": 0}, "`truncate` must be strictly positive and less than 1023. Given: 0"),
     # what TGI serves and this version does not
-    ({"watermark": True}, "`watermark` is not supported by this version"),
-    ({"repetition_penalty": 1.1}, "`repetition_penalty` is not supported by this version"),
-    ({"frequency_penalty": 0.5}, "`frequency_penalty` is not supported by this version"),
-    ({"typical_p": 0.5}, "`typical_p` is not supported by this version"),
-    ({"top_n_tokens": 2}, "`top_n_tokens` is not supported by this version"),
     ({"decoder_input_details": True}, "`decoder_input_details` is not supported by this version"),
     ({"best_of": 2, "do_sample": True}, "`best_of` is not supported by this version"),
     ({"grammar": {"type": "regex", "value": "a"}}, "`grammar` is not supported by this version"),

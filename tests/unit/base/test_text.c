@@ -183,6 +183,7 @@ static void test_rng(void **state)
         sum += u;
     }
     assert_true(sum > 49500 && sum < 50500);
+    assert_true(rng_unit_of(0) > 0 && rng_unit_of(UINT64_MAX) < 1);
 }
 
 int main(void)

@@ -11,16 +11,19 @@
 #define FAKE_VOCAB       64
 #define FAKE_PAGE_TOKENS 4
 #define FAKE_MAX_PAGES   4096
+#define FAKE_MAX_OUT     256
+#define FAKE_ECHO        6
 
 struct model {
     struct model_config cfg;
     struct backend be;
     uint32_t kv[FAKE_MAX_PAGES][FAKE_PAGE_TOKENS];
-    float logits[64][FAKE_VOCAB];
+    float logits[FAKE_MAX_OUT][FAKE_VOCAB];
     uint32_t n_page;
     _Atomic uint32_t fail_next; /* this many steps fail */
     _Atomic int nan_token;      /* a sequence whose last token is this gets NaN logits; -1: none */
     unsigned step_us;
+    bool echoes; /* says again what stood FAKE_ECHO tokens before */
 };
 
 static inline uint32_t fake_next(uint32_t state)
@@ -29,9 +32,11 @@ static inline uint32_t fake_next(uint32_t state)
 }
 
 /* What the fake model says after these tokens. */
-static inline int32_t fake_answer(const int32_t *ids, uint32_t n)
+static inline int32_t fake_answer(const struct model *m, const int32_t *ids, uint32_t n)
 {
     uint32_t state = 17;
+    if (m->echoes && n >= FAKE_ECHO)
+        return ids[n - FAKE_ECHO];
     for (uint32_t i = 0; i < n; i++)
         state = state * 31 + (uint32_t)ids[i] + 1;
     return (int32_t)fake_next(state);
@@ -59,7 +64,7 @@ enum status model_reserve(struct model *m, uint32_t n_page, uint32_t max_rows, u
     (void)max_rows;
     (void)e;
     m->n_page = n_page;
-    return n_page <= FAKE_MAX_PAGES && max_out <= 64 ? ST_OK : ST_NO_MEMORY;
+    return n_page <= FAKE_MAX_PAGES && max_out <= FAKE_MAX_OUT ? ST_OK : ST_NO_MEMORY;
 }
 
 static inline uint32_t *fake_slot(struct model *m, const struct batch *b, uint32_t s, uint32_t pos)
@@ -85,11 +90,13 @@ enum status model_step(struct model *m, const struct batch *b, const float **log
         for (uint32_t r = b->row_begin[s]; r < b->row_begin[s + 1]; r++) {
             if (out == b->n_out || b->out_row[out] != r)
                 continue;
-            uint32_t state = 17;
+            int32_t ids[256];
+            BUG_ON(b->pos[r] >= 256);
             for (uint32_t pos = 0; pos <= b->pos[r]; pos++)
-                state = state * 31 + *fake_slot(m, b, s, pos);
-            for (uint32_t i = 0; i < FAKE_VOCAB; i++)
-                m->logits[out][i] = m->nan_token == b->id[r] ? 0.0f / 0.0f : i == fake_next(state) ? 5 : 0;
+                ids[pos] = (int32_t)*fake_slot(m, b, s, pos) - 1;
+            int32_t answer = fake_answer(m, ids, b->pos[r] + 1);
+            for (int32_t i = 0; i < FAKE_VOCAB; i++)
+                m->logits[out][i] = m->nan_token == b->id[r] ? 0.0f / 0.0f : i == answer ? 5 : 0;
             out++;
         }
     BUG_ON(out != b->n_out);

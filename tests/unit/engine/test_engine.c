@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "engine/engine.h"
 #include "fake_model.h"
+#include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -55,6 +56,8 @@ static const struct engine_options small = {.max_concurrent_requests = MAX_CONCU
                                             .eos_id = {9},
                                             .n_eos = 1};
 
+static struct model model;
+
 struct ask {
     int32_t ids[160];
     uint32_t n_prompt, n_new, n_got;
@@ -62,16 +65,19 @@ struct ask {
     bool cancelled_by_us;
     enum engine_finish finish;
     enum status status;
+    bool wants_prompt; /* logprobs of the prompt */
+    uint64_t salt;
+    uint32_t n_reused;
 };
 
-/* A prompt from a seed, and everything the model will answer. */
+/* A prompt from a seed; one of four beginnings, as system prompts are. */
 static void ask_make(struct ask *a, uint64_t seed)
 {
     memset(a, 0, sizeof *a);
     a->n_prompt = 1 + (uint32_t)(rng_unit(seed, 1, 0) * 30);
     a->n_new = 1 + (uint32_t)(rng_unit(seed, 1, 1) * 25);
     for (uint32_t i = 0; i < a->n_prompt; i++)
-        a->ids[i] = (int32_t)(rng_u64(seed, 2, i) % FAKE_VOCAB);
+        a->ids[i] = (int32_t)(rng_u64(2 * i < a->n_prompt ? seed % 4 : seed, 2, i) % FAKE_VOCAB);
 }
 
 static bool submit(struct engine *en, struct loop *l, struct ask *a, uint64_t tag, bool ignore_eos)
@@ -84,11 +90,24 @@ static bool submit(struct engine *en, struct loop *l, struct ask *a, uint64_t ta
                                .max_new_tokens = a->n_new,
                                .params = sample_params_default(),
                                .ignore_eos = ignore_eos,
+                               .prompt_logprobs = a->wants_prompt,
+                               .cache_salt = {a->salt},
                                .owner = &l->inbox,
                                .tag = tag};
     memcpy(r.ids, a->ids, a->n_prompt * sizeof *a->ids);
     assert_int_equal(engine_submit(en, a->handle, &r, &e), ST_OK);
     return true;
+}
+
+/* The fake model gives its answer 5 and all others 0. */
+static void check_prompt_logprobs(const struct ask *a, const float *logprob)
+{
+    double all = log(exp(5) + FAKE_VOCAB - 1);
+    assert_true(isnan(logprob[0]));
+    for (uint32_t i = 1; i < a->n_prompt; i++) {
+        double want = a->ids[i] == fake_answer(&model, a->ids, i) ? 5 - all : -all;
+        assert_true(fabs(logprob[i] - want) < 1e-5);
+    }
 }
 
 /* Each token must be the model's own answer to what came before, in order. */
@@ -100,7 +119,11 @@ static bool take_event(struct engine *en, struct ask *asks, struct inbox_node *n
     if (ev->has_token) {
         uint32_t n = a->n_prompt + a->n_got;
         assert_int_equal(ev->index, a->n_got);
-        assert_int_equal(ev->id, fake_answer(a->ids, n));
+        assert_int_equal(ev->prompt_logprob != NULL, a->wants_prompt && a->n_got == 0);
+        if (ev->prompt_logprob)
+            check_prompt_logprobs(a, ev->prompt_logprob);
+        a->n_reused = ev->n_reused;
+        assert_int_equal(ev->id, fake_answer(&model, a->ids, n));
         a->ids[n] = ev->id;
         a->n_got++;
     }
@@ -136,6 +159,7 @@ static void run_many(struct engine *en, uint32_t n_asks, uint32_t cancel_one_in,
     while (done < n_asks) {
         for (; next < n_asks; next++) {
             ask_make(&asks[next], next);
+            asks[next].wants_prompt = next % 7 == 3;
             if (!submit(en, &l, &asks[next], next, ignore_eos))
                 break;
             if (cancel_one_in && next % cancel_one_in == 0) {
@@ -153,8 +177,6 @@ static void run_many(struct engine *en, uint32_t n_asks, uint32_t cancel_one_in,
         expect_end(&asks[i], ignore_eos);
     free(asks);
 }
-
-static struct model model;
 
 static struct engine *engine_small(void)
 {
@@ -174,6 +196,80 @@ static void test_many(void **state)
     run_many(en, 400, 0, true);
     engine_stats_read(en, &st);
     assert_int_equal(st.finished, 800);
+    engine_free(en);
+}
+
+/* Requests of few beginnings, little memory, guesses: the same answers, and each mechanism was at work. */
+static void test_many_with_little_memory(void **state)
+{
+    (void)state;
+    struct engine_options o = small;
+    struct engine_stats st;
+    struct engine *en;
+    struct err e;
+    o.prefix_caching = true;
+    o.speculate = 3;
+    o.kv_memory_bytes = 18000; /* 18 pages; one full request needs 15 */
+    for (unsigned echoes = 0; echoes < 2; echoes++) {
+        fake_model_init(&model);
+        model.echoes = echoes;
+        assert_int_equal(engine_new(&model, &o, &en, &e), ST_OK);
+        run_many(en, 400, 5, true);
+        run_many(en, 400, 0, true); /* the same prompts once more */
+        engine_stats_read(en, &st);
+        assert_true(st.set_back > 10);
+        assert_true(st.prefix_tokens_reused > 0 && st.prefix_tokens_reused < st.prefix_tokens_looked_up);
+        if (echoes)
+            assert_true(st.guesses_accepted > st.tokens_generated / 3);
+        assert_true(st.guesses_accepted <= st.tokens_guessed);
+        engine_free(en);
+    }
+}
+
+static void run_one(struct engine *en, struct ask *a)
+{
+    struct loop l;
+    loop_init(&l);
+    a->n_got = 0;
+    a->finish = ENGINE_RUNNING;
+    assert_true(submit(en, &l, a, 0, true));
+    for (bool last = false; !last;)
+        for (struct inbox_node *n = loop_wait(&l), *after; n; n = after) {
+            after = n->next;
+            last = take_event(en, a, n);
+        }
+}
+
+static void test_prefix_reuse(void **state)
+{
+    (void)state;
+    struct engine_options o = small;
+    struct engine *en;
+    struct err e;
+    struct ask a;
+    o.prefix_caching = true;
+    fake_model_init(&model);
+    assert_int_equal(engine_new(&model, &o, &en, &e), ST_OK);
+    ask_make(&a, 5);
+    a.n_prompt = 13;
+    a.n_new = 10;
+    run_one(en, &a);
+    assert_int_equal(a.n_reused, 0);
+    run_one(en, &a);
+    assert_int_equal(a.n_reused, 12);
+    a.n_prompt = 12; /* one token is always computed */
+    run_one(en, &a);
+    assert_int_equal(a.n_reused, 8);
+    a.n_prompt = 22; /* the answer is part of the next prompt, as in a conversation */
+    run_one(en, &a);
+    assert_int_equal(a.n_reused, 20);
+    a.salt = 1; /* somebody else's */
+    run_one(en, &a);
+    assert_int_equal(a.n_reused, 0);
+    a.salt = 0;
+    a.wants_prompt = true; /* all of the prompt's logits are wanted */
+    run_one(en, &a);
+    assert_int_equal(a.n_reused, 0);
     engine_free(en);
 }
 
@@ -350,6 +446,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many),
+        cmocka_unit_test(test_many_with_little_memory),
+        cmocka_unit_test(test_prefix_reuse),
         cmocka_unit_test(test_cancels_race_with_ends),
         cmocka_unit_test(test_slots_run_out),
         cmocka_unit_test(test_failures_stay_where_they_belong),
