@@ -87,6 +87,19 @@ static enum status fill_bytes(struct tokenizer *t, struct err *e)
     return ST_OK;
 }
 
+/* The library knows special tokens by their text: where a list has it twice, both are special. */
+static void flag_twins(struct tokenizer *t)
+{
+    uint32_t n = 0;
+    for (uint32_t id = 0; id < t->model.n_token; id++)
+        n += t->model.token[id].p != NULL;
+    for (uint32_t id = 0; n > t->model.n_entry && id < t->model.n_token; id++) {
+        int32_t known = t->model.token[id].p ? model_id(&t->model, t->model.token[id]) : -1;
+        if (known >= 0)
+            t->vocab.flags[id] |= t->vocab.flags[known] & VOCAB_SPECIAL;
+    }
+}
+
 static enum status fill_vocab(struct tokenizer *t, struct err *e)
 {
     uint32_t n = vocab_size(t);
@@ -106,6 +119,7 @@ static enum status fill_vocab(struct tokenizer *t, struct err *e)
         t->token_text[a->id] = a->normal;
         t->vocab.flags[a->id] |= (uint8_t)(VOCAB_ADDED | (special ? VOCAB_SPECIAL : 0));
     }
+    flag_twins(t);
     return fill_bytes(t, e);
 }
 

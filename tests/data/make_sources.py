@@ -165,6 +165,7 @@ def folders():
         "tokenizer_class": "XLMRobertaTokenizerFast", "mask_token": token("<mask>", lstrip=True, normalized=True),
         "clean_up_tokenization_spaces": True}, "xlm-roberta")
     yield case("camembert", {"sentencepiece.bpe.model": copy("unigram.model")}, {"tokenizer_class": "CamembertTokenizer"}, "camembert")
+    yield case("camembert: a special piece twice", {"sentencepiece.bpe.model": copy("t5.model")}, {"tokenizer_class": "CamembertTokenizer"}, "camembert")
 
     yield case("gpt2", gpt2, {"tokenizer_class": "GPT2Tokenizer"}, "gpt2")
     yield case("gpt2: lines end as on Windows, prefix space, bos", {"vocab.json": copy("vocab.json"), "merges.txt": copy("merges_crlf.txt")}, {
