@@ -58,7 +58,7 @@ enum status added_tokens_read(const struct json_val *v, const struct token_model
     struct json_iter it = json_iter(v);
     const struct json_val *item;
     struct map by_content = {0}, by_id = {0};
-    uint64_t next = model->n_entry;
+    uint64_t next = model_vocab_size(model);
     enum status st = ST_OK;
     out->token = calloc(json_len(v) + 1, sizeof *out->token);
     if (!out->token || map_init(&by_content, json_len(v)) != ST_OK || map_init(&by_id, json_len(v)) != ST_OK)

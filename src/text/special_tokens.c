@@ -66,7 +66,8 @@ static enum status add(struct adding *a, struct added_token token, struct err *e
 
 static enum status adding_init(struct adding *a, struct tokenizer *t, size_t more, struct err *e)
 {
-    *a = (struct adding){.t = t, .n_vocab = t->model.n_entry, .max_id = -1, .cap = t->added.n + more};
+    *a = (struct adding){
+        .t = t, .n_vocab = model_vocab_size(&t->model), .max_id = -1, .cap = t->added.n + more};
     struct added_token *grown = realloc(t->added.token, (a->cap + 1) * sizeof *grown);
     if (grown)
         t->added.token = grown;

@@ -200,6 +200,11 @@ enum status model_read(const struct json_val *v, struct token_model *out, struct
                    STR_ARG(type));
 }
 
+uint32_t model_vocab_size(const struct token_model *m)
+{
+    return m->kind == &model_unigram ? m->n_token : m->n_entry;
+}
+
 enum status model_own_texts(struct token_model *m, struct err *e)
 {
     size_t n = 0;

@@ -54,6 +54,8 @@ extern const struct token_model_kind model_bpe, model_wordpiece, model_wordlevel
 
 /* The `model` object of tokenizer.json. */
 MUST_CHECK enum status model_read(const struct json_val *v, struct token_model *out, struct err *e);
+/* How many entries the library counts: a list's all, a map's different texts. */
+uint32_t model_vocab_size(const struct token_model *m);
 /* Copies the texts, which until then lie in the document: nothing of it is needed any more. */
 MUST_CHECK enum status model_own_texts(struct token_model *m, struct err *e);
 void model_fini(struct token_model *m);
