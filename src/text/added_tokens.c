@@ -155,20 +155,30 @@ static enum status normalize_token(struct added_token *t, const struct steps *no
     return s.status;
 }
 
+static enum status prepare_token(struct added_tokens *a, size_t i, const struct steps *normalizers,
+                                 struct err *e)
+{
+    struct added_token *t = &a->token[i];
+    enum status st = ST_OK;
+    t->normal = t->content;
+    if (t->normalized || t->once_normalized)
+        st = normalize_token(t, normalizers, e);
+    if (st != ST_OK)
+        return st;
+    return t->normalized ? trie_add(&a->normalized, t->normal, (int32_t)i)
+                         : trie_add(&a->raw, t->content, (int32_t)i);
+}
+
 enum status added_tokens_prepare(struct added_tokens *a, const struct steps *normalizers, struct err *e)
 {
     enum status st = ST_OK;
     memset(a->raw.first, 0xff, sizeof a->raw.first);
     memset(a->normalized.first, 0xff, sizeof a->normalized.first);
-    for (size_t i = 0; i < a->n && st == ST_OK; i++) {
-        struct added_token *t = &a->token[i];
-        t->normal = t->content;
-        if (t->normalized || t->once_normalized)
-            st = normalize_token(t, normalizers, e);
-        if (st == ST_OK)
-            st = t->normalized ? trie_add(&a->normalized, t->normal, (int32_t)i)
-                               : trie_add(&a->raw, t->content, (int32_t)i);
-    }
+    /* Of tokens that look the same once normalized the first one is found, special ones first. */
+    for (int special = 1; special >= 0; special--)
+        for (size_t i = 0; i < a->n && st == ST_OK; i++)
+            if (a->token[i].special == (bool)special)
+                st = prepare_token(a, i, normalizers, e);
     return st == ST_NO_MEMORY ? err_set(e, st, "no memory for added tokens") : st;
 }
 

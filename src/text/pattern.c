@@ -155,7 +155,7 @@ static struct str with_stand_ins(struct str text, struct scratch *s)
 
 struct matches matches_of(const struct pattern *p, struct scratch *s, struct str text)
 {
-    struct matches m = {.pattern = p, .text = text, .subject = text};
+    struct matches m = {.pattern = p, .text = text, .subject = text, .last_end = SIZE_MAX};
     if (p->code)
         m.subject = with_stand_ins(text, s);
     return m;
@@ -243,17 +243,16 @@ bool matches_next(struct matches *m, struct scratch *s, size_t *begin, size_t *e
     while (m->at <= m->text.n && m->text.n && s->status == ST_OK) {
         if (!find_match(m->pattern, s, m->subject, m->at, begin, end))
             return false;
+        bool empty = *end == *begin, counts = !empty || *end != m->last_end;
         m->at = *end;
-        if (*end > *begin) {
-            m->skip_empty = true;
-            return true;
-        }
-        m->at++;
-        while (m->at < m->text.n && ((unsigned char)m->text.p[m->at] & 0xc0) == 0x80)
+        if (counts)
+            m->last_end = *end;
+        if (empty)
             m->at++;
-        if (!m->skip_empty)
+        while (empty && m->at < m->text.n && ((unsigned char)m->text.p[m->at] & 0xc0) == 0x80)
+            m->at++;
+        if (counts)
             return true;
-        m->skip_empty = false;
     }
     return false;
 }

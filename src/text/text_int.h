@@ -73,14 +73,14 @@ void pattern_free(struct pattern *p);
 /* pattern_translate.c: Oniguruma's notation into PCRE2's. */
 MUST_CHECK enum status pattern_translate(struct str regex, struct buf *out, struct err *e);
 
-/* All matches of a pattern in a text, from left to right; empty ones count, but the first one behind a match
- * that is not empty does not. */
+/* All matches of a pattern in a text, from left to right; an empty one counts unless it lies at the end of
+ * the match before it. */
 struct matches {
     const struct pattern *pattern;
     struct str text;
     struct str subject; /* the text as the pattern sees it, of the same length */
     size_t at;
-    bool skip_empty;
+    size_t last_end; /* of the last match; SIZE_MAX: none */
 };
 struct matches matches_of(const struct pattern *p, struct scratch *s, struct str text);
 /* False when there are no more (or after a failure in s->status). */
