@@ -39,9 +39,7 @@ FILTER(filter_first)
 FILTER(filter_last)
 {
     UNUSED;
-    struct value v, reversed = arg[0].kind == V_UNDEFINED ? MISSING : value_reversed(r, arg[0]);
-    if (arg[0].kind == V_UNDEFINED)
-        fail_undefined(r, arg[0]);
+    struct value v, reversed = value_reversed(r, arg[0]);
     if (!given(reversed))
         fail(r, "'%s' object is not reversible", type_name(arg[0]));
     return iter_next(r, reversed.iter, &v) ? v : value_undefined(r, "No last item, sequence was empty.");

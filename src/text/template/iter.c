@@ -130,14 +130,13 @@ static bool next_reversed(struct run *r, struct iter *it, struct value *out)
 
 struct value value_reversed(struct run *r, struct value v)
 {
-    static const char *const types[] = {[V_STR] = "reversed",
-                                        [V_LIST] = "list_reverseiterator",
-                                        [V_TUPLE] = "reversed",
-                                        [V_DICT] = "dict_reversekeyiterator",
-                                        [V_VIEW] = "dict_reverseiterator",
-                                        [V_RANGE] = "range_iterator"};
+    static const char *const types[] = {
+        [V_UNDEFINED] = "reversed",           [V_STR] = "reversed",
+        [V_LIST] = "list_reverseiterator",    [V_TUPLE] = "reversed",
+        [V_DICT] = "dict_reversekeyiterator", [V_VIEW] = "dict_reverseiterator",
+        [V_RANGE] = "range_iterator"};
     int64_t n;
-    if (v.kind < V_STR || v.kind > V_RANGE || !value_len(r, v, &n))
+    if ((v.kind != V_UNDEFINED && (v.kind < V_STR || v.kind > V_RANGE)) || !value_len(r, v, &n))
         return MISSING;
     struct iter *it = iter_make(r, types[v.kind], next_reversed, v, NULL);
     it->i = n;

@@ -44,7 +44,10 @@ static void bind_rest(struct run *r, const struct node *n, struct call *c, bool 
     }
     if (s->varargs != NO_SLOT) {
         struct list *l = run_alloc(r, sizeof *l);
-        *l = (struct list){.n = c->n_arg > n_param ? c->n_arg - n_param : 0, .at = c->arg + n_param};
+        if (c->n_arg > n_param)
+            *l = (struct list){.n = c->n_arg - n_param, .at = c->arg + n_param};
+        else
+            *l = (struct list){0};
         f->slot[s->varargs] = value_list(V_TUPLE, l);
     } else if (c->n_arg > n_param) {
         fail(r, "macro '" STR_FMT "' takes not more than %u argument(s)", STR_ARG(n->attr), n_param);

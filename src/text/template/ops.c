@@ -217,6 +217,8 @@ struct value op_negate(struct run *r, struct value v)
         return value_float(-v.f);
     if (v.kind == V_UNDEFINED)
         fail_undefined(r, v);
+    if (v.kind == V_UINT)
+        fail_overflow(r);
     if (!is_int(v))
         fail(r, "bad operand type for unary -: '%s'", type_name(v));
     if (v.i == INT64_MIN)

@@ -305,7 +305,7 @@ struct value slice_get(struct run *r, struct value v, struct value start, struct
     struct list *out = run_alloc(r, sizeof *out);
     *out = (struct list){.n = (uint32_t)count};
     if (by == 1) {
-        out->at = v.list->at + (count ? first : 0);
+        out->at = count ? v.list->at + first : NULL;
         return value_list(v.kind, out);
     }
     out->at = run_alloc(r, ((size_t)count + 1) * sizeof *out->at);

@@ -216,6 +216,17 @@ double value_as_float(struct value v)
     return v.kind == V_FLOAT ? v.f : (double)v.i;
 }
 
+static bool is_real(struct value v)
+{
+    return is_number(v) || v.kind == V_UINT;
+}
+
+/* Exact for every integer of 64 bits where a long double has as many. */
+static long double as_long_double(struct value v)
+{
+    return v.kind == V_FLOAT ? (long double)v.f : v.kind == V_UINT ? (long double)v.u : (long double)v.i;
+}
+
 static bool dicts_equal(struct run *r, const struct dict *a, const struct dict *b)
 {
     struct value other;
@@ -267,8 +278,10 @@ bool value_equal(struct run *r, struct value a, struct value b)
 {
     bool equal;
     run_step(r);
-    if (is_number(a) && is_number(b))
-        return is_int(a) && is_int(b) ? a.i == b.i : value_compare(r, a, b, "==") == 0;
+    if (is_int(a) && is_int(b))
+        return a.i == b.i;
+    if (is_real(a) && is_real(b))
+        return value_compare(r, a, b, "==") == 0;
     if (a.kind != b.kind)
         return false;
     switch (a.kind) {
@@ -313,9 +326,8 @@ int value_compare(struct run *r, struct value a, struct value b, const char *op)
     run_step(r);
     if (is_int(a) && is_int(b))
         return (a.i > b.i) - (a.i < b.i);
-    if (is_number(a) && is_number(b)) {
-        long double x = a.kind == V_FLOAT ? (long double)a.f : (long double)a.i;
-        long double y = b.kind == V_FLOAT ? (long double)b.f : (long double)b.i;
+    if (is_real(a) && is_real(b)) {
+        long double x = as_long_double(a), y = as_long_double(b);
         return isnan(x) || isnan(y) ? 2 : (x > y) - (x < y);
     }
     if (is_str(a) && is_str(b))
