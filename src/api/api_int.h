@@ -103,10 +103,11 @@ void api_on_event(void *api, struct inbox_node *node);
 /* Ends the client's side with an error, in the form that its route has. */
 void deliver_error(struct generation *g, enum api_error kind, const char *text);
 void deliver_stream_begin(struct generation *g, struct http_req *r);
-/* info.c, tokenize.c */
+/* info.c, tokenize.c, chat_tokenize.c */
 void handle_info(struct http_req *r, void *api);
 void handle_health(struct http_req *r, void *api);
 void handle_metrics(struct http_req *r, void *api);
 void handle_tokenize(struct http_req *r, void *api);
+void handle_chat_tokenize(struct http_req *r, void *api);
 
 #endif

@@ -14,6 +14,7 @@ static const struct {
     [API_INCOMPLETE] = {500, "incomplete_generation", "Incomplete generation", "incomplete"},
     [API_INCOMPLETE_STREAM] = {500, "incomplete_generation_stream", "Incomplete generation stream",
                                "incomplete"},
+    [API_TEMPLATE] = {422, "template_error", "Template error: ", "template"},
     [API_UNHEALTHY] = {503, "healthcheck", "unhealthy", NULL},
     [API_LOADING] = {503, "loading", "The model is still loading", NULL},
 };

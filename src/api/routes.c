@@ -9,6 +9,7 @@ static const struct http_route routes[] = {
     {"POST", "/generate", handle_generate, HTTP_ROUTE_PROTECTED},
     {"POST", "/generate_stream", handle_generate_stream, HTTP_ROUTE_PROTECTED},
     {"POST", "/tokenize", handle_tokenize, HTTP_ROUTE_PROTECTED},
+    {"POST", "/chat_tokenize", handle_chat_tokenize, HTTP_ROUTE_PROTECTED},
     {"GET", "/", handle_health, 0},
     {"GET", "/health", handle_health, 0},
     {"GET", "/ping", handle_health, 0},
