@@ -16,6 +16,7 @@ struct api_options {
     const char *compute_type; /* the x-compute-type header */
     uint32_t max_concurrent_requests, max_best_of, max_stop_sequences, max_top_n_tokens,
         max_client_batch_size;
+    bool prefill_logprobs;  /* decoder_input_details is served */
     double watermark_gamma; /* share of green tokens */
     float watermark_delta;
     uint32_t validation_workers;

@@ -3,10 +3,9 @@
 #define API_API_INT_H
 
 #include "api/api.h"
+#include "api/choice.h"
 #include "api/errors.h"
 #include "api/gen_request.h"
-#include "api/render.h"
-#include "text/stream.h"
 
 enum metric_id {
 #define METRIC(id, ...) METRIC_##id,
@@ -21,34 +20,25 @@ enum gen_mode {
     GEN_COMPAT, /* POST /: an array, or a stream when the body says so */
 };
 
-/* A token of the answer; its text is a stretch of the stream's text. */
-struct gen_token {
-    int32_t id;
-    float logprob;
-    uint32_t text_begin, text_bytes;
-    uint32_t top_begin, n_top; /* its alternatives in the generation's list */
-};
-
 /* One request from its first byte to the engine's last event about it. */
 struct generation {
     struct api *api;
     uint32_t index, number; /* its place in api->in_flight and that place's count: the tag of its events */
     enum gen_mode mode;
     struct http_handle http; /* of the client; http_req_find() says whether it is still there */
-    struct engine_handle engine;
-    bool submitted, gone, answered, streaming;
+    bool gone, answered, streaming;
 
     struct arena arena;
     struct str body; /* copy: the connection may go while a worker reads it */
     struct gen_request request;
     struct tokens tokens; /* ids move into the engine */
     uint32_t n_input, n_new;
-    struct stream stream;
-    bool has_stream;
-    struct gen_token *token;
-    uint32_t n_token, cap_token;
-    struct sample_top *top; /* the alternatives of all tokens */
-    uint32_t n_top, cap_top;
+    int32_t *prompt;       /* [n_input] the tokens' ids, when their logprobs are asked for */
+    float *prompt_logprob; /* [n_input] from the engine */
+    uint64_t cache_salt[2];
+
+    struct choice *choice; /* [n_choice] each holds a slot of the engine, until it has ended */
+    uint32_t n_choice, n_done, n_ended;
 
     /* outcome of the worker's part */
     enum status status;
@@ -78,6 +68,7 @@ struct api {
     struct generation **in_flight; /* [max_requests] */
     uint32_t *number;              /* [max_requests] */
     uint32_t *free_index, n_free;
+    uint64_t secret; /* of the hash that keeps callers' caches apart */
 
     struct metrics *metrics;
     struct metric *metric[METRIC_ID_COUNT];
@@ -105,6 +96,8 @@ void handle_compat(struct http_req *r, void *api);
 void generation_free(struct generation *g);
 /* Is the answer a stream of events? */
 bool generation_streams(const struct generation *g);
+/* Nothing more is wanted of the engine. */
+void generation_cancel(struct generation *g);
 /* deliver.c */
 void api_on_event(void *api, struct inbox_node *node);
 /* Ends the client's side with an error, in the form that its route has. */

@@ -67,97 +67,82 @@ void deliver_error(struct generation *g, enum api_error kind, const char *text)
     buf_fini(&json);
 }
 
-/* ---- tokens ---- */
+/* ---- answers ---- */
 
-/* Room for `n` items more; the array at least doubles. */
-static void *room_for(void *items, uint32_t used, uint32_t n, uint32_t *cap, size_t item_bytes)
-{
-    if (n <= *cap - used)
-        return items;
-    uint32_t more = *cap > n ? *cap : n > 64 ? n : 64;
-    void *grown = realloc(items, ((size_t)*cap + more) * item_bytes);
-    if (grown)
-        *cap += more;
-    return grown;
-}
-
-static enum status token_add(struct generation *g, const struct token_event *ev, bool *stopped)
-{
-    struct str delta;
-    struct gen_token *token = room_for(g->token, g->n_token, 1, &g->cap_token, sizeof *token);
-    g->token = token ? token : g->token;
-    struct sample_top *top = room_for(g->top, g->n_top, ev->n_top, &g->cap_top, sizeof *top);
-    g->top = top ? top : g->top;
-    if (!token || (!top && ev->n_top))
-        return ST_NO_MEMORY;
-    enum status st = stream_push(&g->stream, ev->id, &delta, stopped);
-    if (st != ST_OK)
-        return st;
-    g->token[g->n_token++] = (struct gen_token){.id = ev->id,
-                                                .logprob = ev->logprob,
-                                                .text_begin = (uint32_t)(g->stream.text.n - delta.n),
-                                                .text_bytes = (uint32_t)delta.n,
-                                                .top_begin = g->n_top,
-                                                .n_top = ev->n_top};
-    if (ev->n_top)
-        memcpy(g->top + g->n_top, ev->top, ev->n_top * sizeof *top);
-    g->n_top += ev->n_top;
-    return ST_OK;
-}
-
-/* TGI decodes an alternative alone. */
-static enum status alternative_view(struct generation *g, const struct sample_top *top,
-                                    struct token_view *out)
-{
-    const struct tokenizer *t = g->api->model.tokenizer;
-    struct buf text;
-    buf_init(&text, ANSWER_MAX_BYTES);
-    tokenizer_decode(t, &top->id, 1, false, &text);
-    *out = (struct token_view){.id = (uint32_t)top->id,
-                               .text = arena_strdup(&g->arena, buf_str(&text)),
-                               .logprob = top->logprob,
-                               .special = tokenizer_is_special(t, top->id)};
-    bool failed = text.failed || !out->text.p;
-    buf_fini(&text);
-    return failed ? ST_NO_MEMORY : ST_OK;
-}
-
-static enum status token_view(struct generation *g, uint32_t i, struct token_view *out)
-{
-    const struct gen_token *t = &g->token[i];
-    struct token_view *top = NULL;
-    *out = (struct token_view){.id = (uint32_t)t->id,
-                               .text = {g->stream.text.p + t->text_begin, t->text_bytes},
-                               .logprob = t->logprob,
-                               .special = tokenizer_is_special(g->api->model.tokenizer, t->id)};
-    if (t->n_top == 0)
-        return ST_OK;
-    top = arena_array(&g->arena, t->n_top, sizeof *top);
-    enum status st = top ? ST_OK : ST_NO_MEMORY;
-    for (uint32_t k = 0; k < t->n_top && st == ST_OK; k++)
-        st = alternative_view(g, &g->top[t->top_begin + k], &top[k]);
-    out->top = top;
-    out->n_top = st == ST_OK ? t->n_top : 0;
-    return st;
-}
-
-static enum status answer_text(struct generation *g, struct buf *out)
+static enum status answer_text(struct generation *g, struct choice *c, struct buf *out)
 {
     const struct gen_request *q = &g->request;
     bool full = q->has_return_full_text ? q->return_full_text : g->mode == GEN_COMPAT;
     if (full)
         buf_put_str(out, q->inputs);
-    return stream_generated_text(&g->stream, out);
+    return stream_generated_text(&c->stream, out);
 }
 
-static struct answer_view answer_view(const struct generation *g, struct str text, const char *finish_reason)
+/* The answer's text goes into the request's arena. */
+static enum status answer_view(struct generation *g, struct choice *c, struct answer_view *out)
 {
-    return (struct answer_view){.generated_text = text,
-                                .finish_reason = finish_reason,
+    struct buf text;
+    buf_init(&text, ANSWER_MAX_BYTES);
+    enum status st = answer_text(g, c, &text);
+    *out = (struct answer_view){.generated_text = arena_strdup(&g->arena, buf_str(&text)),
+                                .finish_reason = c->finish_reason,
                                 .n_input = g->n_input,
-                                .n_generated = g->n_token,
+                                .n_generated = c->n_token,
+                                .n_cached = c->n_reused,
                                 .has_seed = sample_is_random(&g->request.params),
-                                .seed = g->request.params.seed};
+                                .seed = c->seed};
+    buf_fini(&text);
+    return st == ST_OK && !out->generated_text.p ? ST_NO_MEMORY : st;
+}
+
+/* The tokens of the answer and, of the first, those of the prompt. */
+static enum status add_details(struct generation *g, struct choice *c, struct answer_view *out)
+{
+    const struct tokenizer *t = g->api->model.tokenizer;
+    struct token_view *tokens, *prefill = NULL;
+    enum status st = choice_token_views(c, t, &g->arena, &tokens);
+    if (st == ST_OK && g->prompt_logprob) {
+        prefill = arena_array(&g->arena, g->n_input, sizeof *prefill);
+        st = prefill ? ST_OK : ST_NO_MEMORY;
+        for (uint32_t i = 0; i < g->n_input && st == ST_OK; i++)
+            st = lone_token_view(g->prompt[i], g->prompt_logprob[i], t, &g->arena, &prefill[i]);
+        out->n_prefill = g->n_input;
+    }
+    out->tokens = tokens;
+    out->prefill = prefill;
+    return st;
+}
+
+static uint32_t best_choice(const struct generation *g)
+{
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < g->n_choice; i++)
+        if (choice_is_better(&g->choice[i], &g->choice[best]))
+            best = i;
+    return best;
+}
+
+/* The best answer first, then the others in order. */
+static enum status answer_views(struct generation *g, struct answer_view **out)
+{
+    uint32_t best = best_choice(g), at = 0;
+    *out = arena_array(&g->arena, g->n_choice, sizeof **out);
+    if (!*out)
+        return ST_NO_MEMORY;
+    for (uint32_t k = 0; k <= g->n_choice; k++) {
+        uint32_t i = k == 0 ? best : k - 1;
+        if (k > 0 && i == best)
+            continue;
+        enum status st = answer_view(g, &g->choice[i], &(*out)[at]);
+        if (st == ST_OK && g->request.details)
+            st = add_details(g, &g->choice[i], &(*out)[at]);
+        if (st != ST_OK)
+            return st;
+        at++;
+    }
+    (*out)->others = *out + 1;
+    (*out)->n_others = g->n_choice - 1;
+    return ST_OK;
 }
 
 /* ---- the end ---- */
@@ -168,7 +153,8 @@ struct time_headers {
 };
 
 /* Milliseconds of each part of the request's life, as TGI reports them. */
-static void fill_time_headers(const struct generation *g, uint64_t now, struct time_headers *h)
+static void fill_time_headers(const struct generation *g, uint32_t n_token, uint64_t now,
+                              struct time_headers *h)
 {
     static const char *const names[9] = {"x-compute-time",    "x-compute-characters", "x-total-time",
                                          "x-validation-time", "x-queue-time",         "x-inference-time",
@@ -180,9 +166,9 @@ static void fill_time_headers(const struct generation *g, uint64_t now, struct t
                                    (g->validated_ns - g->begin_ns) / 1000000,
                                    (unsigned long long)(api_seconds(g->validated_ns, g->started_ns) * 1e3),
                                    (unsigned long long)inference,
-                                   (unsigned long long)(inference / (g->n_token ? g->n_token : 1)),
+                                   (unsigned long long)(inference / (n_token ? n_token : 1)),
                                    g->n_input,
-                                   g->n_token};
+                                   n_token};
     for (int i = 0; i < 9; i++) {
         if (i == 0)
             snprintf(h->text[i], sizeof h->text[i], "%g", api_seconds(g->begin_ns, now));
@@ -192,7 +178,7 @@ static void fill_time_headers(const struct generation *g, uint64_t now, struct t
     }
 }
 
-static void observe_success(const struct generation *g, uint64_t now)
+static void observe_success(const struct generation *g, uint32_t n_token, uint64_t now)
 {
     struct api *a = g->api;
     metric_count(a->metric[METRIC_REQUEST_SUCCESS], 0, 1);
@@ -200,32 +186,30 @@ static void observe_success(const struct generation *g, uint64_t now)
     metric_observe(a->metric[METRIC_REQUEST_QUEUE_DURATION], 0, api_seconds(g->validated_ns, g->started_ns));
     metric_observe(a->metric[METRIC_REQUEST_INFERENCE_DURATION], 0, api_seconds(g->started_ns, now));
     metric_observe(a->metric[METRIC_REQUEST_TIME_PER_TOKEN], 0,
-                   api_seconds(g->started_ns, now) / (g->n_token ? g->n_token : 1));
-    metric_observe(a->metric[METRIC_REQUEST_GENERATED_TOKENS], 0, g->n_token);
+                   api_seconds(g->started_ns, now) / (n_token ? n_token : 1));
+    metric_observe(a->metric[METRIC_REQUEST_GENERATED_TOKENS], 0, n_token);
 }
 
-static void respond_whole(struct generation *g, struct http_req *r, const struct answer_view *answer,
-                          uint64_t now)
+static void respond_whole(struct generation *g, struct http_req *r)
 {
     struct time_headers times;
     struct http_header headers[10];
+    struct answer_view *answers;
     struct buf body;
-    struct token_view *tokens =
-        g->request.details ? arena_array(&g->arena, g->n_token + 1, sizeof *tokens) : NULL;
-    enum status st = g->request.details && !tokens ? ST_NO_MEMORY : ST_OK;
-    for (uint32_t i = 0; tokens && i < g->n_token && st == ST_OK; i++)
-        st = token_view(g, i, &tokens[i]);
+    uint64_t now = clock_ns();
+    enum status st = answer_views(g, &answers);
     buf_init(&body, ANSWER_MAX_BYTES);
     if (g->mode == GEN_COMPAT)
         buf_put_char(&body, '[');
     if (st == ST_OK)
-        render_generate(&body, answer, tokens);
+        render_generate(&body, answers);
     if (g->mode == GEN_COMPAT)
         buf_put_char(&body, ']');
     if (body.failed || st != ST_OK) {
         api_respond_error(g->api, r, API_INCOMPLETE, NULL);
     } else {
-        fill_time_headers(g, now, &times);
+        observe_success(g, answers->n_generated, now);
+        fill_time_headers(g, answers->n_generated, now, &times);
         headers[0] = (struct http_header){STR("x-compute-type"), str_from(g->api->o.compute_type)};
         for (int i = 0; i < 9; i++)
             headers[i + 1] = times.header[i];
@@ -234,36 +218,26 @@ static void respond_whole(struct generation *g, struct http_req *r, const struct
     buf_fini(&body);
 }
 
-static void stream_token(struct generation *g, struct http_req *r, const struct answer_view *last)
+/* The newest token, with the end of the answer when it is the last. */
+static void stream_token(struct generation *g, struct http_req *r)
 {
-    struct buf json;
+    struct choice *c = &g->choice[0];
+    struct answer_view answer;
     struct token_view token;
+    struct buf json;
+    bool last = c->finish_reason != NULL;
     buf_init(&json, ANSWER_MAX_BYTES);
-    if (token_view(g, g->n_token - 1, &token) == ST_OK)
-        render_stream_event(&json, g->n_token, &token, last, g->request.details);
+    enum status st = choice_token_view(c, c->n_token - 1, g->api->model.tokenizer, &g->arena, &token);
+    if (st == ST_OK && last)
+        st = answer_view(g, c, &answer);
+    if (st == ST_OK)
+        render_stream_event(&json, c->n_token, &token, last ? &answer : NULL, g->request.details);
     else
         json.failed = true;
-    stream_json(r, &json, last != NULL);
+    if (last && st == ST_OK)
+        observe_success(g, c->n_token, clock_ns());
+    stream_json(r, &json, last);
     buf_fini(&json);
-}
-
-static void deliver_end(struct generation *g, struct http_req *r, const char *finish_reason)
-{
-    struct buf text;
-    uint64_t now = clock_ns();
-    buf_init(&text, ANSWER_MAX_BYTES);
-    g->answered = true;
-    if (answer_text(g, &text) != ST_OK) {
-        deliver_error(g, API_INCOMPLETE, NULL);
-    } else {
-        struct answer_view answer = answer_view(g, buf_str(&text), finish_reason);
-        observe_success(g, now);
-        if (generation_streams(g))
-            stream_token(g, r, &answer);
-        else
-            respond_whole(g, r, &answer, now);
-    }
-    buf_fini(&text);
 }
 
 /* ---- events ---- */
@@ -277,23 +251,33 @@ static const char *finish_reason(const struct token_event *ev, bool stopped)
     return stopped ? "stop_sequence" : NULL;
 }
 
-static void deliver_token(struct generation *g, struct http_req *r, const struct token_event *ev)
+static void deliver_token(struct generation *g, struct choice *c, struct http_req *r, struct token_event *ev)
 {
     bool stopped = false;
     if (!g->started_ns)
         g->started_ns = ev->started_ns;
-    if (token_add(g, ev, &stopped) != ST_OK) {
-        engine_cancel(g->api->model.engine, g->engine);
+    if (ev->prompt_logprob) {
+        g->prompt_logprob = ev->prompt_logprob; /* taken */
+        ev->prompt_logprob = NULL;
+    }
+    if (c->finish_reason) /* made before the engine heard of the end */
+        return;
+    if (choice_add(c, ev, &stopped) != ST_OK) {
+        generation_cancel(g);
         deliver_error(g, generation_streams(g) ? API_INCOMPLETE_STREAM : API_INCOMPLETE, NULL);
         return;
     }
-    const char *reason = finish_reason(ev, stopped);
-    if (reason && ev->finish == ENGINE_RUNNING)
-        engine_cancel(g->api->model.engine, g->engine);
-    if (reason)
-        deliver_end(g, r, reason);
-    else if (generation_streams(g))
-        stream_token(g, r, NULL);
+    c->finish_reason = finish_reason(ev, stopped);
+    if (c->finish_reason) {
+        g->n_done++;
+        g->answered = g->n_done == g->n_choice;
+        if (ev->finish == ENGINE_RUNNING)
+            engine_cancel(g->api->model.engine, c->engine);
+    }
+    if (generation_streams(g))
+        stream_token(g, r);
+    else if (g->answered)
+        respond_whole(g, r);
 }
 
 static void deliver_failure(struct generation *g, const struct token_event *ev)
@@ -311,14 +295,18 @@ void api_on_event(void *api, struct inbox_node *node)
     struct api *a = api;
     struct token_event *ev = (struct token_event *)node;
     struct generation *g = generation_find(a, ev->tag);
-    bool last = ev->finish != ENGINE_RUNNING;
-    BUG_ON(!g);
+    BUG_ON(!g || ev->sub_tag >= g->n_choice);
+    struct choice *c = &g->choice[ev->sub_tag];
     struct http_req *r = g->gone || g->answered ? NULL : http_req_find(a->server, g->http);
-    if (r && ev->has_token)
-        deliver_token(g, r, ev);
-    else if (r && last)
+    if (r && ev->has_token) {
+        deliver_token(g, c, r, ev);
+    } else if (r && ev->finish != ENGINE_RUNNING && !c->finish_reason) {
         deliver_failure(g, ev);
-    if (last)
+        generation_cancel(g); /* the other answers are nobody's any more */
+    }
+    c->ended = ev->finish != ENGINE_RUNNING;
+    g->n_ended += c->ended;
+    if (g->n_ended == g->n_choice)
         generation_free(g);
     engine_event_free(a->model.engine, ev);
 }

@@ -156,6 +156,19 @@ static void read_stop(struct shape *s, struct gen_request *r)
     }
 }
 
+static void read_cache_salt(struct shape *s, struct gen_request *r)
+{
+    char path[64];
+    struct str salt;
+    const struct json_val *v = field(s, "cache_salt", true, "a string", path);
+    if (!v)
+        return;
+    if (!json_str(v, &salt))
+        s->status = wrong_type(path, v, "a string", s->e);
+    else if (!(r->cache_salt = arena_strdup(s->arena, salt)).p)
+        s->status = err_set(s->e, ST_NO_MEMORY, "the request needs too much memory");
+}
+
 /* TGI's grammar is a tagged object and its adapter a string; here it matters only whether one was given. */
 static void read_not_served(struct shape *s, struct gen_request *r)
 {
@@ -232,6 +245,7 @@ static void read_parameters(struct shape *s, struct gen_request *r)
     read_bool(s, "decoder_input_details", false, &r->decoder_input_details, NULL);
     read_uint(s, "seed", UINT64_MAX, "u64", &r->params.seed, &r->has_seed);
     read_count(s, "top_n_tokens", UINT32_MAX, "u32", &r->params.top_n);
+    read_cache_salt(s, r);
     read_not_served(s, r);
 }
 
@@ -292,10 +306,6 @@ static enum status refuse(struct err *e, const char *name)
 
 static enum status check_served(const struct gen_request *r, struct err *e)
 {
-    if (r->best_of != 1)
-        return refuse(e, "best_of");
-    if (r->decoder_input_details)
-        return refuse(e, "decoder_input_details");
     if (r->has_grammar)
         return refuse(e, "grammar");
     if (r->has_adapter)
@@ -359,7 +369,9 @@ enum status gen_request_validate(struct gen_request *r, const struct gen_limits 
         return st;
     r->params.watermark_gamma = limits->watermark_gamma;
     r->params.watermark_delta = limits->watermark_delta;
-    r->params.no_logprob = !streaming && !r->details && !r->decoder_input_details && r->best_of == 1;
+    r->details |= r->decoder_input_details;
+    r->decoder_input_details &= limits->prefill_logprobs;
+    r->params.no_logprob = !streaming && !r->details && r->best_of == 1;
     if (!r->has_seed)
         r->params.seed = rng_entropy();
     return ST_OK;

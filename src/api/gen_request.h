@@ -16,6 +16,7 @@ struct gen_limits {
     uint32_t max_input_tokens, max_total_tokens;
     double watermark_gamma;
     float watermark_delta;
+    bool prefill_logprobs; /* else decoder_input_details gives an empty list, as TGI does */
 };
 
 /* Most entries of logit_bias. */
@@ -30,6 +31,7 @@ struct gen_request {
     bool has_return_full_text, return_full_text;
     bool details;
     bool decoder_input_details, has_grammar, has_adapter;
+    struct str cache_salt;   /* .p NULL: none */
     uint32_t max_new_tokens; /* GEN_UNSET: up to the limits */
     uint32_t truncate;       /* GEN_UNSET: refuse long prompts instead */
     uint32_t best_of;

@@ -4,12 +4,21 @@
  * From then on deliver.c turns the engine's events into the answer. */
 #include "api/api_int.h"
 #include "base/clock.h"
+#include "base/map.h"
+#include "base/rng.h"
 #include <stdlib.h>
 #include <string.h>
 
 #define GENERATION_ARENA_MAX_BYTES (128u << 20)
 
 /* ---- life ---- */
+
+/* Callers with different keys, and requests with different salts, do not share what the cache holds. */
+static void salt_from(const struct api *a, char kind, struct str text, uint64_t out[2])
+{
+    out[0] = hash_bytes(text.p, text.n, a->secret ^ (uint64_t)kind);
+    out[1] = hash_bytes(text.p, text.n, ~a->secret ^ (uint64_t)kind);
+}
 
 static struct generation *generation_new(struct api *a, enum gen_mode mode, struct http_req *r)
 {
@@ -21,6 +30,7 @@ static struct generation *generation_new(struct api *a, enum gen_mode mode, stru
     g->http = http_req_handle(r);
     g->begin_ns = clock_ns();
     arena_init(&g->arena, GENERATION_ARENA_MAX_BYTES);
+    salt_from(a, 'k', http_req_header(r, "authorization"), g->cache_salt);
     g->body = arena_strdup(&g->arena, http_req_body(r));
     if (!g->body.p) {
         arena_fini(&g->arena);
@@ -38,12 +48,11 @@ void generation_free(struct generation *g)
     struct api *a = g->api;
     a->in_flight[g->index] = NULL;
     a->free_index[a->n_free++] = g->index;
-    if (g->has_stream)
-        stream_fini(&g->stream);
+    for (uint32_t i = 0; i < g->n_choice; i++)
+        choice_fini(&g->choice[i]);
+    free(g->prompt_logprob);
     tokens_fini(&g->tokens);
     arena_fini(&g->arena);
-    free(g->token);
-    free(g->top);
     free(g);
 }
 
@@ -52,12 +61,18 @@ bool generation_streams(const struct generation *g)
     return g->mode == GEN_STREAM || (g->mode == GEN_COMPAT && g->request.stream);
 }
 
+void generation_cancel(struct generation *g)
+{
+    for (uint32_t i = 0; i < g->n_choice; i++)
+        if (g->choice[i].submitted)
+            engine_cancel(g->api->model.engine, g->choice[i].engine);
+}
+
 static void on_gone(void *arg)
 {
     struct generation *g = arg;
     g->gone = true;
-    if (g->submitted)
-        engine_cancel(g->api->model.engine, g->engine);
+    generation_cancel(g);
     if (!g->answered)
         api_count_dropped(g->api);
 }
@@ -77,22 +92,34 @@ static void truncate_left(struct tokens *t, uint32_t n)
     t->n = n;
 }
 
-static enum status prepare(struct generation *g)
+/* A permit for each answer, or none at all. */
+static enum status take_permits(struct generation *g)
 {
-    struct api *a = g->api;
-    g->stage = GEN_SHAPE;
-    enum status st = gen_request_parse(g->body, &g->arena, &g->request, &g->err);
-    if (st != ST_OK)
-        return st;
-    g->stage = GEN_PERMIT;
-    st = engine_acquire(a->model.engine, &g->engine);
-    if (st != ST_OK)
-        return st;
-    g->stage = GEN_VALIDATE;
-    st = gen_request_validate(&g->request, &a->limits, generation_streams(g), &g->err);
-    if (st == ST_OK)
-        st = tokenizer_encode(a->model.tokenizer, g->request.inputs, TOKENIZER_ADD_SPECIAL, &g->tokens,
-                              &g->err);
+    const struct api *a = g->api;
+    uint32_t n =
+        g->request.best_of <= a->limits.max_best_of ? g->request.best_of : 1; /* else validation refuses it */
+    n = n ? n : 1;
+    g->choice = arena_zalloc(&g->arena, n * sizeof *g->choice);
+    enum status st = g->choice ? ST_OK : ST_NO_MEMORY;
+    while (st == ST_OK && g->n_choice < n) {
+        st = engine_acquire(a->model.engine, &g->choice[g->n_choice].engine);
+        g->n_choice += st == ST_OK;
+    }
+    return st;
+}
+
+static void release_permits(struct generation *g)
+{
+    for (uint32_t i = 0; i < g->n_choice; i++)
+        if (!g->choice[i].submitted)
+            engine_release(g->api->model.engine, g->choice[i].engine);
+}
+
+static enum status tokenize(struct generation *g)
+{
+    const struct api *a = g->api;
+    enum status st =
+        tokenizer_encode(a->model.tokenizer, g->request.inputs, TOKENIZER_ADD_SPECIAL, &g->tokens, &g->err);
     if (st != ST_OK)
         return st;
     if (g->request.truncate != GEN_UNSET)
@@ -101,6 +128,32 @@ static enum status prepare(struct generation *g)
         return err_set(&g->err, ST_INVALID, "`inputs` cannot be empty");
     g->n_input = g->tokens.n > UINT32_MAX ? UINT32_MAX : (uint32_t)g->tokens.n;
     st = gen_request_fit(&g->request, &a->limits, g->n_input, &g->n_new, &g->err);
+    if (st != ST_OK || !g->request.decoder_input_details)
+        return st;
+    g->prompt = arena_array(&g->arena, g->n_input, sizeof *g->prompt);
+    if (!g->prompt)
+        return err_set(&g->err, ST_NO_MEMORY, "the request needs too much memory");
+    memcpy(g->prompt, g->tokens.ids, g->n_input * sizeof *g->prompt);
+    return ST_OK;
+}
+
+static enum status prepare(struct generation *g)
+{
+    struct api *a = g->api;
+    g->stage = GEN_SHAPE;
+    enum status st = gen_request_parse(g->body, &g->arena, &g->request, &g->err);
+    if (st != ST_OK)
+        return st;
+    g->stage = GEN_PERMIT;
+    st = take_permits(g);
+    if (st != ST_OK)
+        return st;
+    g->stage = GEN_VALIDATE;
+    st = gen_request_validate(&g->request, &a->limits, generation_streams(g), &g->err);
+    if (st == ST_OK)
+        st = tokenize(g);
+    if (g->request.cache_salt.p)
+        salt_from(a, 's', g->request.cache_salt, g->cache_salt);
     if (st == ST_OK)
         g->stage = GEN_READY;
     return st;
@@ -114,24 +167,40 @@ static void worker_prepare(void *arg)
 
 /* ---- back on the loop ---- */
 
-static enum status submit(struct generation *g)
+static enum status submit_choice(struct generation *g, uint32_t i)
 {
     struct api *a = g->api;
-    enum status st = stream_init(&g->stream, a->model.tokenizer, g->tokens.ids, g->tokens.n, g->request.stop,
+    struct choice *c = &g->choice[i];
+    enum status st = stream_init(&c->stream, a->model.tokenizer, g->tokens.ids, g->n_input, g->request.stop,
                                  g->request.n_stop);
-    g->has_stream = true;
-    if (st != ST_OK)
-        return err_set(&g->err, st, "no memory for the answer");
-    struct engine_request er = {.ids = g->tokens.ids,
+    c->has_stream = st == ST_OK;
+    struct engine_request er = {.ids = malloc(g->n_input * sizeof *er.ids),
                                 .n_ids = g->n_input,
                                 .max_new_tokens = g->n_new,
                                 .params = g->request.params,
+                                .prompt_logprobs = g->prompt && i == 0,
+                                .cache_salt = {g->cache_salt[0], g->cache_salt[1]},
                                 .owner = a->events,
-                                .tag = (uint64_t)g->number << 32 | g->index};
-    st = engine_submit(a->model.engine, g->engine, &er, &g->err);
-    if (st == ST_OK)
-        g->tokens.ids = NULL; /* taken */
-    g->submitted = st == ST_OK;
+                                .tag = (uint64_t)g->number << 32 | g->index,
+                                .sub_tag = i};
+    if (st != ST_OK || !er.ids) {
+        free(er.ids);
+        return err_set(&g->err, ST_NO_MEMORY, "no memory for the answer");
+    }
+    memcpy(er.ids, g->tokens.ids, g->n_input * sizeof *er.ids);
+    c->seed = er.params.seed = i == 0 ? g->request.params.seed : rng_entropy();
+    st = engine_submit(a->model.engine, c->engine, &er, &g->err);
+    if (st != ST_OK)
+        free(er.ids);
+    c->submitted = st == ST_OK;
+    return st;
+}
+
+static enum status submit(struct generation *g)
+{
+    enum status st = ST_OK;
+    for (uint32_t i = 0; i < g->n_choice && st == ST_OK; i++)
+        st = submit_choice(g, i);
     return st;
 }
 
@@ -144,17 +213,25 @@ static void respond_shape_error(struct generation *g)
         api_respond_shape_error(r, g->status, g->err.text);
 }
 
+/* The first answers may be in the engine already: then its last event about them ends the generation. */
 static void refuse(struct generation *g)
 {
-    if (g->stage != GEN_SHAPE && g->stage != GEN_PERMIT)
-        engine_release(g->api->model.engine, g->engine);
+    release_permits(g);
+    generation_cancel(g);
     if (!g->gone && g->stage == GEN_SHAPE)
         respond_shape_error(g);
     else if (!g->gone && g->stage == GEN_PERMIT)
         deliver_error(g, API_OVERLOADED, NULL);
     else if (!g->gone)
         deliver_error(g, API_VALIDATION, g->err.text);
-    generation_free(g);
+    uint32_t n = 0;
+    while (n < g->n_choice && g->choice[n].submitted)
+        n++;
+    for (uint32_t i = n; i < g->n_choice; i++)
+        choice_fini(&g->choice[i]);
+    g->n_choice = n;
+    if (n == 0)
+        generation_free(g);
 }
 
 static void loop_prepared(void *arg)

@@ -52,26 +52,71 @@ static void render_end(struct json_writer *w, const struct answer_view *a)
         jw_null(w);
 }
 
-void render_generate(struct buf *out, const struct answer_view *a, const struct token_view *tokens)
+static void render_prefill(struct json_writer *w, const struct answer_view *a)
+{
+    jw_key(w, "prefill");
+    jw_array(w);
+    for (uint32_t i = 0; i < a->n_prefill; i++) {
+        jw_object(w);
+        jw_key(w, "id");
+        jw_u64(w, a->prefill[i].id);
+        jw_key(w, "text");
+        jw_str(w, a->prefill[i].text);
+        jw_key(w, "logprob");
+        jw_f32(w, a->prefill[i].logprob);
+        jw_end_object(w);
+    }
+    jw_end_array(w);
+}
+
+/* Members of an answer's details, and of each of best_of_sequences. */
+static void render_details(struct json_writer *w, const struct answer_view *a)
+{
+    render_end(w, a);
+    render_prefill(w, a);
+    jw_key(w, "tokens");
+    jw_array(w);
+    for (uint32_t i = 0; i < a->n_generated; i++)
+        render_token(w, &a->tokens[i]);
+    jw_end_array(w);
+    render_top_tokens(w, a->tokens, a->n_generated);
+}
+
+static void render_others(struct json_writer *w, const struct answer_view *a)
+{
+    if (a->n_others == 0)
+        return;
+    jw_key(w, "best_of_sequences");
+    jw_array(w);
+    for (uint32_t i = 0; i < a->n_others; i++) {
+        jw_object(w);
+        jw_key(w, "generated_text");
+        jw_str(w, a->others[i].generated_text);
+        render_details(w, &a->others[i]);
+        jw_end_object(w);
+    }
+    jw_end_array(w);
+}
+
+static void render_cached(struct json_writer *w, const struct answer_view *a)
+{
+    jw_key(w, "cached_tokens");
+    jw_u64(w, a->n_cached);
+}
+
+void render_generate(struct buf *out, const struct answer_view *a)
 {
     struct json_writer w;
     jw_init(&w, out);
     jw_object(&w);
     jw_key(&w, "generated_text");
     jw_str(&w, a->generated_text);
-    if (tokens) {
+    if (a->tokens) {
         jw_key(&w, "details");
         jw_object(&w);
-        render_end(&w, a);
-        jw_key(&w, "prefill");
-        jw_array(&w);
-        jw_end_array(&w);
-        jw_key(&w, "tokens");
-        jw_array(&w);
-        for (uint32_t i = 0; i < a->n_generated; i++)
-            render_token(&w, &tokens[i]);
-        jw_end_array(&w);
-        render_top_tokens(&w, tokens, a->n_generated);
+        render_details(&w, a);
+        render_others(&w, a);
+        render_cached(&w, a);
         jw_end_object(&w);
     }
     jw_end_object(&w);
@@ -102,6 +147,7 @@ void render_stream_event(struct buf *out, uint32_t index, const struct token_vie
         render_end(&w, last);
         jw_key(&w, "input_length");
         jw_u64(&w, last->n_input);
+        render_cached(&w, last);
         jw_end_object(&w);
     } else {
         jw_null(&w);

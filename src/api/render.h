@@ -19,13 +19,19 @@ struct answer_view {
     struct str generated_text; /* the prompt in front of it when return_full_text */
     const char *finish_reason; /* "length", "eos_token", "stop_sequence" */
     uint32_t n_input, n_generated;
+    uint32_t n_cached; /* of the input, tokens whose keys and values were at hand */
     bool has_seed;
     uint64_t seed;
+    const struct token_view *tokens;  /* [n_generated], NULL: details are not asked for */
+    const struct token_view *prefill; /* [n_prefill] the prompt; a NaN logprob is null */
+    uint32_t n_prefill;
+    const struct answer_view *others; /* [n_others] that best_of did not choose */
+    uint32_t n_others;
 };
 
-/* {"generated_text":...,"details":{...}}; details only when `tokens` is not NULL: [n_generated]; with
- * "top_tokens" when any token has alternatives. */
-void render_generate(struct buf *out, const struct answer_view *a, const struct token_view *tokens);
+/* {"generated_text":...,"details":{...}}; details only when `tokens` is not NULL; with "top_tokens" when any
+ * token has alternatives. */
+void render_generate(struct buf *out, const struct answer_view *a);
 /* One event of a stream. `last` is NULL but for the final token; `with_details` adds the details to that one.
  */
 void render_stream_event(struct buf *out, uint32_t index, const struct token_view *token,

@@ -1,5 +1,6 @@
 /* The routes and the api's life. A new endpoint is a row here and a file beside this one. */
 #include "api/api_int.h"
+#include "base/rng.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +62,7 @@ enum status api_new(const struct api_options *o, struct api **out, struct err *e
     if (!a)
         return err_set(e, ST_NO_MEMORY, "no memory for the API");
     a->o = *o;
+    a->secret = rng_entropy();
     a->in_flight = calloc(o->max_requests, sizeof *a->in_flight);
     a->number = calloc(o->max_requests, sizeof *a->number);
     a->free_index = calloc(o->max_requests, sizeof *a->free_index);
@@ -95,6 +97,7 @@ static void become_ready(struct api *a, const struct api_model *model)
     a->limits = (struct gen_limits){.max_best_of = a->o.max_best_of,
                                     .max_stop_sequences = a->o.max_stop_sequences,
                                     .max_top_n_tokens = a->o.max_top_n_tokens,
+                                    .prefill_logprobs = a->o.prefill_logprobs,
                                     .max_input_tokens = l->max_input_tokens,
                                     .max_total_tokens = l->max_total_tokens,
                                     .watermark_gamma = a->o.watermark_gamma,

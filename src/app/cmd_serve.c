@@ -84,7 +84,7 @@ static enum status load(struct serve *s, struct err *e)
         return st == ST_LIMIT ? err_prefix(e, "%s", kv.why) : st;
     const struct engine_limits *l = engine_limits(s->engine);
     log_info("KV cache: %" PRIu64 " MiB reserved for %u tokens; at most %u tokens a request, %u of them "
-                                  "prompt; %u sequences at once (%s)",
+             "prompt; %u sequences at once (%s)",
              l->kv_bytes >> 20, l->max_batch_total_tokens, l->max_total_tokens, l->max_input_tokens,
              l->max_batch_size, kv.why);
     return ST_OK;
@@ -212,6 +212,7 @@ static enum status open_server(struct serve *s, struct err *e)
         .compute_type = compute_type ? compute_type : "1-cpu",
         .max_concurrent_requests = (uint32_t)option_u64(o, OPT_MAX_CONCURRENT_REQUESTS, 128),
         .max_best_of = (uint32_t)option_u64(o, OPT_MAX_BEST_OF, 2),
+        .prefill_logprobs = option_flag(o, OPT_ENABLE_PREFILL_LOGPROBS),
         .max_stop_sequences = (uint32_t)option_u64(o, OPT_MAX_STOP_SEQUENCES, 4),
         .max_top_n_tokens = (uint32_t)option_u64(o, OPT_MAX_TOP_N_TOKENS, 5),
         .max_client_batch_size = (uint32_t)option_u64(o, OPT_MAX_CLIENT_BATCH_SIZE, 4),

@@ -8,5 +8,6 @@
 int command_serve(const struct options *o);
 int command_logits(const struct options *o);
 int command_tokenize(const struct options *o);
+int command_template(const struct options *o);
 
 #endif

@@ -21,6 +21,8 @@ static const struct command {
      "numbers a person can check: JSON lines of prompts in, logprobs and greedy tokens out"},
     {"tokenize", command_tokenize,
      "a model's tokens: JSON lines of strings in, ids and offsets out, and back"},
+    {"template", command_template,
+     "what the chat template makes of a conversation: JSON lines of messages in, text out"},
 };
 
 static const struct command *command_find(const char *name)

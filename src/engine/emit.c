@@ -35,6 +35,7 @@ static struct token_event *event_take(struct engine *en, const struct seq *seq)
     *ev = (struct token_event){
         .handle = {seq->slot, atomic_load_explicit(&seq->generation, memory_order_relaxed)},
         .tag = seq->request.tag,
+        .sub_tag = seq->request.sub_tag,
         .queued_ns = seq->queued_ns,
         .started_ns = seq->started_ns,
         .emitted_ns = clock_ns(),

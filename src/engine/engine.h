@@ -65,10 +65,11 @@ struct token_event {
     struct inbox_node node;
     struct engine_handle handle;
     uint64_t tag; /* the request's own */
+    uint32_t sub_tag;
     bool has_token;
     int32_t id;
     float logprob;
-    uint32_t index;                     /* of the token, from 0 */
+    uint32_t index;               /* of the token, from 0 */
     const struct sample_top *top; /* [n_top] alternatives, most likely first; gone with the event */
     uint32_t n_top;
     uint32_t n_reused;     /* prompt tokens that were not computed again: their pages were there */
@@ -90,7 +91,8 @@ struct engine_request {
     bool prompt_logprobs;   /* of each prompt token given those before it; computes the whole prompt */
     uint64_t cache_salt[2]; /* requests share pages of equal beginnings only when these are equal */
     struct inbox *owner;    /* where events go */
-    uint64_t tag;
+    uint64_t tag;           /* what the owner finds its own by, with sub_tag */
+    uint32_t sub_tag;
 };
 
 /* A slot in flight, or ST_UNAVAILABLE (429) when all are taken or the engine is draining. Any thread. */

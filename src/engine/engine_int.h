@@ -32,8 +32,8 @@ struct engine {
     struct sched sched;
     struct plan plan;
     struct sampler *sampler;
-    struct token_event *events;   /* the pool */
-    struct sample_top *top; /* [events][max_top_tokens + ENGINE_TOP_TIES] */
+    struct token_event *events; /* the pool */
+    struct sample_top *top;     /* [events][max_top_tokens + ENGINE_TOP_TIES] */
     struct token_event *free_event;
     uint32_t n_free_event;
     int32_t *b_id;

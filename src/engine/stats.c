@@ -27,6 +27,7 @@ static const struct metric_desc descs[METRIC_ID_COUNT] = {
 
 struct engine_metrics {
     struct metric *metric[METRIC_ID_COUNT];
+    uint64_t told[METRIC_ID_COUNT]; /* of counters that the engine keeps as totals */
 };
 
 enum status engine_metrics_add(struct engine *en, struct metrics *registry)
@@ -73,6 +74,26 @@ void engine_metrics_step(struct engine *en, const struct plan *plan, enum status
         metric_observe(em->metric[METRIC_BATCH_NEXT_SIZE], 0, plan->n_item);
 }
 
+static void tell_total(struct engine_metrics *em, enum metric_id id, uint64_t total)
+{
+    metric_count(em->metric[id], 0, total - em->told[id]);
+    em->told[id] = total;
+}
+
+static void tell_pages(struct engine *en, struct engine_metrics *em, uint32_t held)
+{
+    const struct sched *s = &en->sched;
+    metric_set(em->metric[METRIC_BATCH_CURRENT_MAX_TOKENS], 0, (double)held * s->limits.page_tokens);
+    metric_set(em->metric[METRIC_KV_PAGES_USED], 0, held);
+    metric_set(em->metric[METRIC_KV_PAGES_CACHED], 0, s->pages.n_cached);
+    metric_set(em->metric[METRIC_KV_PAGES_TOTAL], 0, s->pages.n_page);
+    tell_total(em, METRIC_PREFIX_LOOKUP, s->n_looked_up);
+    tell_total(em, METRIC_PREFIX_HIT, s->n_reused);
+    tell_total(em, METRIC_SET_BACK, s->n_set_back);
+    tell_total(em, METRIC_GUESSED, en->n_guessed);
+    tell_total(em, METRIC_ACCEPTED, en->n_accepted);
+}
+
 void engine_metrics_gauges(struct engine *en)
 {
     const struct sched *s = &en->sched;
@@ -89,7 +110,7 @@ void engine_metrics_gauges(struct engine *en)
         return;
     metric_set(em->metric[METRIC_QUEUE_SIZE], 0, s->waiting.n);
     metric_set(em->metric[METRIC_BATCH_CURRENT_SIZE], 0, s->running.n);
-    metric_set(em->metric[METRIC_BATCH_CURRENT_MAX_TOKENS], 0, (double)held * s->limits.page_tokens);
+    tell_pages(en, em, held);
 }
 
 void engine_stats_read(const struct engine *en, struct engine_stats *out)

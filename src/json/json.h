@@ -17,6 +17,7 @@ enum json_kind { JSON_NULL, JSON_BOOL, JSON_UINT, JSON_INT, JSON_REAL, JSON_STRI
 
 enum json_flag {
     JSON_ALLOW_DUPLICATES = 1, /* last one wins is refused by default: "duplicate field `x`" */
+    JSON_SERDE_NUMBERS = 2,    /* as the reference's reader has them: a real may be off by its last bit */
 };
 
 /* `text` is copied. Bytes after the value are an error. The message has line and column:

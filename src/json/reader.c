@@ -3,6 +3,7 @@
  *
  * struct json_val is yyjson_val under a name of our own, so that no other file depends on the library. */
 #include "json/json.h"
+#include "json/number_int.h"
 #include <stdlib.h>
 #include <string.h>
 #include <yyjson.h>
@@ -93,6 +94,28 @@ static enum status check_duplicates(yyjson_val *root, size_t n_values, struct er
     return ST_OK;
 }
 
+/* Raw texts of numbers become numbers. */
+static enum status read_numbers(yyjson_val *root, size_t n_values, struct err *e)
+{
+    struct number_powers powers = {{0}};
+    yyjson_val *v = root;
+    for (size_t i = 0; i < n_values; i++, v++) {
+        if (!unsafe_yyjson_is_raw(v))
+            continue;
+        struct number x = number_read((struct str){yyjson_get_raw(v), yyjson_get_len(v)}, &powers);
+        if (x.kind == NUMBER_OUT_OF_RANGE)
+            return err_set(e, ST_INVALID, "number out of range: %.*s",
+                           yyjson_get_len(v) > 64 ? 64 : (int)yyjson_get_len(v), yyjson_get_raw(v));
+        if (x.kind == NUMBER_UINT)
+            unsafe_yyjson_set_uint(v, x.u);
+        else if (x.kind == NUMBER_INT)
+            unsafe_yyjson_set_sint(v, x.i);
+        else
+            unsafe_yyjson_set_real(v, x.real);
+    }
+    return ST_OK;
+}
+
 static enum status syntax_error(struct str text, const yyjson_read_err *yerr, struct err *e)
 {
     size_t line = 1, column = 1, pos = yerr->pos < text.n ? yerr->pos : text.n;
@@ -114,7 +137,8 @@ enum status json_parse(struct str text, unsigned flags, struct json_doc **out, s
         free(d);
         return err_set(e, ST_INVALID, "EOF while parsing a value at line 1 column 0");
     }
-    d->doc = yyjson_read_opts((char *)text.p, text.n, YYJSON_READ_NOFLAG, NULL, &yerr);
+    yyjson_read_flag how = flags & JSON_SERDE_NUMBERS ? YYJSON_READ_NUMBER_AS_RAW : YYJSON_READ_NOFLAG;
+    d->doc = yyjson_read_opts((char *)text.p, text.n, how, NULL, &yerr);
     if (!d->doc) {
         free(d);
         return syntax_error(text, &yerr, e);
@@ -126,6 +150,8 @@ enum status json_parse(struct str text, unsigned flags, struct json_doc **out, s
         st = err_set(e, ST_INVALID, "recursion limit exceeded: more than %d levels", JSON_MAX_DEPTH);
     else if (!(flags & JSON_ALLOW_DUPLICATES))
         st = check_duplicates(root, n_values, e);
+    if (st == ST_OK && flags & JSON_SERDE_NUMBERS)
+        st = read_numbers(root, n_values, e);
     if (st != ST_OK) {
         json_free(d);
         return st;

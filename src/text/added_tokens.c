@@ -2,45 +2,76 @@
  *
  * Tokens with `normalized` false are looked for in the text as given, the others in the normalized text
  * (their own contents normalized too). */
-#include "text/text_int.h"
+#include "text/model/model_int.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define CONTENT_MAX_BYTES 4096 /* bounds the work at one place of the text */
-
 static enum status read_token(const struct json_val *v, struct added_token *out, struct err *e)
 {
-    uint64_t id;
     *out = (struct added_token){0};
-    if (!json_u64(json_get(v, STR("id")), &id) || id > INT32_MAX)
-        return err_set(e, ST_INVALID, "tokenizer.json: an added token has no valid `id`");
-    if (!json_str(json_get(v, STR("content")), &out->content) || out->content.n == 0 ||
-        out->content.n > CONTENT_MAX_BYTES)
-        return err_set(e, ST_INVALID, "tokenizer.json: added token %llu has no valid `content`",
-                       (unsigned long long)id);
-    out->id = (int32_t)id;
+    if (!json_str(json_get(v, STR("content")), &out->content) || out->content.n > ADDED_TOKEN_MAX_BYTES)
+        return err_set(e, ST_INVALID, "tokenizer.json: an added token has no valid `content`");
     json_bool(json_get(v, STR("single_word")), &out->single_word);
     json_bool(json_get(v, STR("lstrip")), &out->lstrip);
     json_bool(json_get(v, STR("rstrip")), &out->rstrip);
     json_bool(json_get(v, STR("normalized")), &out->normalized);
     json_bool(json_get(v, STR("special")), &out->special);
+    out->once_normalized = out->normalized;
     return ST_OK;
 }
 
-enum status added_tokens_read(const struct json_val *v, struct added_tokens *out, struct err *e)
+static struct str id_key(const struct added_token *t)
+{
+    return (struct str){(const char *)&t->id, sizeof t->id};
+}
+
+/* Gives a token its id, as the library does whatever the file says: that of an equal token, of the model's,
+ * or the next one behind all others. A later token with the same id takes the place of the earlier. */
+static enum status place_token(struct added_tokens *a, struct added_token t, const struct token_model *model,
+                               uint64_t *next, struct map *by_content, struct map *by_id)
+{
+    uint64_t slot = a->n;
+    if (map_get(by_content, t.content, &slot)) {
+        t.id = a->token[slot].id;
+        t.special |= a->token[slot].special; /* once special, always special */
+        t.once_normalized |= a->token[slot].once_normalized;
+    } else {
+        t.id = model_id(model, t.content);
+        if (t.id < 0)
+            t.id = (int32_t)*next;
+        if ((uint64_t)t.id >= *next)
+            *next = (uint64_t)t.id + 1;
+        if (!map_get(by_id, id_key(&t), &slot))
+            slot = a->n;
+    }
+    a->token[slot] = t;
+    if (slot < a->n)
+        return map_put(by_content, t.content, slot);
+    a->n++;
+    enum status st = map_put(by_content, t.content, slot);
+    return st == ST_OK ? map_put(by_id, id_key(&a->token[slot]), slot) : st;
+}
+
+enum status added_tokens_read(const struct json_val *v, const struct token_model *model,
+                              struct added_tokens *out, struct err *e)
 {
     struct json_iter it = json_iter(v);
     const struct json_val *item;
+    struct map by_content = {0}, by_id = {0};
+    uint64_t next = model->n_entry;
+    enum status st = ST_OK;
     out->token = calloc(json_len(v) + 1, sizeof *out->token);
-    if (!out->token)
-        return err_set(e, ST_NO_MEMORY, "no memory for added tokens");
-    while ((item = json_next(&it, NULL))) {
-        enum status st = read_token(item, &out->token[out->n], e);
-        if (st != ST_OK)
-            return st;
-        out->n++;
+    if (!out->token || map_init(&by_content, json_len(v)) != ST_OK || map_init(&by_id, json_len(v)) != ST_OK)
+        st = ST_NO_MEMORY;
+    while (st == ST_OK && (item = json_next(&it, NULL))) {
+        struct added_token t;
+        st = read_token(item, &t, e);
+        if (st == ST_OK && t.content.n)
+            st = place_token(out, t, model, &next, &by_content, &by_id);
     }
-    return ST_OK;
+    map_fini(&by_content);
+    map_fini(&by_id);
+    return st == ST_NO_MEMORY ? err_set(e, st, "no memory for added tokens") : st;
 }
 
 /* ---- the trie ---- */
@@ -103,6 +134,27 @@ static int32_t trie_longest(const struct trie *t, struct str text, size_t at, si
     return found;
 }
 
+/* What the token is looked for as in normalized text, and decoded as. */
+static enum status normalize_token(struct added_token *t, const struct steps *normalizers, struct err *e)
+{
+    struct scratch s = {.e = e};
+    struct section x = {0};
+    arena_init(&s.arena, 16u << 20);
+    aligned_from(&x.text, &s, t->content, 0);
+    steps_run(normalizers, &x, &s);
+    struct str normal = aligned_str(&x.text);
+    if (s.status == ST_OK && !str_eq(normal, t->content)) {
+        t->memory = malloc(normal.n + 1);
+        if (t->memory && normal.n)
+            memcpy(t->memory, normal.p, normal.n);
+        else if (!t->memory)
+            scratch_no_memory(&s);
+        t->normal = (struct str){t->memory, normal.n};
+    }
+    scratch_fini(&s);
+    return s.status;
+}
+
 enum status added_tokens_prepare(struct added_tokens *a, const struct steps *normalizers, struct err *e)
 {
     enum status st = ST_OK;
@@ -110,23 +162,20 @@ enum status added_tokens_prepare(struct added_tokens *a, const struct steps *nor
     memset(a->normalized.first, 0xff, sizeof a->normalized.first);
     for (size_t i = 0; i < a->n && st == ST_OK; i++) {
         struct added_token *t = &a->token[i];
-        if (!t->normalized) {
-            st = trie_add(&a->raw, t->content, (int32_t)i);
-            continue;
-        }
-        struct scratch s = {.e = e};
-        struct section x = {0};
-        arena_init(&s.arena, 4u << 20);
-        aligned_from(&x.text, &s, t->content, 0);
-        steps_run(normalizers, &x, &s);
-        st = s.status == ST_OK ? trie_add(&a->normalized, aligned_str(&x.text), (int32_t)i) : s.status;
-        scratch_fini(&s);
+        t->normal = t->content;
+        if (t->normalized || t->once_normalized)
+            st = normalize_token(t, normalizers, e);
+        if (st == ST_OK)
+            st = t->normalized ? trie_add(&a->normalized, t->normal, (int32_t)i)
+                               : trie_add(&a->raw, t->content, (int32_t)i);
     }
     return st == ST_NO_MEMORY ? err_set(e, st, "no memory for added tokens") : st;
 }
 
 void added_tokens_fini(struct added_tokens *a)
 {
+    for (size_t i = 0; i < a->n; i++)
+        free(a->token[i].memory);
     free(a->token);
     free(a->raw.node);
     free(a->normalized.node);
@@ -135,11 +184,9 @@ void added_tokens_fini(struct added_tokens *a)
 
 /* ---- matching ---- */
 
-static bool is_white(uint32_t cp)
+static bool is_of(uint32_t cp, enum unicode_class class)
 {
-    return (cp >= 9 && cp <= 13) || cp == 0x20 || cp == 0x85 || cp == 0xa0 || cp == 0x1680 ||
-           (cp >= 0x2000 && cp <= 0x200a) || cp == 0x2028 || cp == 0x2029 || cp == 0x202f || cp == 0x205f ||
-           cp == 0x3000;
+    return unicode_classes(cp) & class;
 }
 
 /* Start of the character that ends at `end`. */
@@ -154,13 +201,13 @@ static size_t char_before(struct str text, size_t end)
 static bool word_before(struct str text, size_t at)
 {
     uint32_t cp;
-    return at > 0 && utf8_decode(text, char_before(text, at), &cp) && unicode_is_word(cp);
+    return at > 0 && utf8_decode(text, char_before(text, at), &cp) && is_of(cp, UNICODE_WORD);
 }
 
 static bool word_after(struct str text, size_t at)
 {
     uint32_t cp;
-    return at < text.n && utf8_decode(text, at, &cp) && unicode_is_word(cp);
+    return at < text.n && utf8_decode(text, at, &cp) && is_of(cp, UNICODE_WORD);
 }
 
 static size_t strip_left(struct str text, size_t at, size_t least)
@@ -168,7 +215,7 @@ static size_t strip_left(struct str text, size_t at, size_t least)
     uint32_t cp;
     while (at > least) {
         size_t before = char_before(text, at);
-        if (before < least || !utf8_decode(text, before, &cp) || !is_white(cp))
+        if (before < least || !utf8_decode(text, before, &cp) || !is_of(cp, UNICODE_WHITE))
             break;
         at = before;
     }
@@ -180,35 +227,39 @@ static size_t strip_right(struct str text, size_t at)
     uint32_t cp;
     while (at < text.n) {
         unsigned n = utf8_decode(text, at, &cp);
-        if (!n || !is_white(cp))
+        if (!n || !is_of(cp, UNICODE_WHITE))
             break;
         at += n;
     }
     return at;
 }
 
+/* The search goes on behind what was found, not behind the white space stripped with it or a match refused;
+ * so a token found may begin before `from`. */
 struct added_match added_tokens_next(const struct added_tokens *a, const struct trie *trie, struct str text,
                                      size_t from, size_t *at)
 {
     size_t length = 0;
-    for (; *at < text.n; ++*at) {
-        if (trie->first[(unsigned char)text.p[*at]] == UINT32_MAX)
-            continue;
-        int32_t index = trie_longest(trie, text, *at, &length);
-        if (index < 0)
-            continue;
-        const struct added_token *t = &a->token[index];
-        size_t begin = *at, end = *at + length;
-        if (t->single_word && (word_before(text, begin) || word_after(text, end))) {
-            *at = end - 1; /* as the library does: the search goes on behind the refused match */
+    while (*at < text.n) {
+        int32_t index = trie->first[(unsigned char)text.p[*at]] == UINT32_MAX
+                            ? -1
+                            : trie_longest(trie, text, *at, &length);
+        if (index < 0) {
+            ++*at;
             continue;
         }
-        if (t->lstrip)
-            begin = strip_left(text, begin, from);
+        const struct added_token *t = &a->token[index];
+        size_t begin = *at, end = *at + length;
+        *at = end;
+        if (t->single_word && (word_before(text, begin) || word_after(text, end)))
+            continue;
+        if (t->lstrip) {
+            begin = begin > from ? strip_left(text, begin, from) : from;
+        }
         if (t->rstrip)
             end = strip_right(text, end);
-        *at = end;
-        return (struct added_match){begin, end, t};
+        if (begin < end)
+            return (struct added_match){begin, end, t};
     }
     return (struct added_match){from, text.n, NULL};
 }

@@ -27,6 +27,34 @@ unsigned byte_level_encode(unsigned char byte, char out[2])
     return n;
 }
 
+/* A byte at a time into room taken beforehand: this is the hot loop of the byte-level tokenizers. */
+static void spell_stretch(const struct aligned *in, size_t begin, size_t end, struct aligned *out)
+{
+    for (size_t at = begin; at < end; at++) {
+        unsigned n = byte_level_encode((unsigned char)in->p[at], out->p + out->n);
+        for (unsigned i = 0; i < n; i++) {
+            out->begin[out->n + i] = in->begin[at];
+            out->end[out->n + i] = in->end[at];
+        }
+        out->n += n;
+    }
+}
+
+void byte_level_spell(struct section *x, struct scratch *s)
+{
+    struct aligned out = {0};
+    struct span whole = {0, (uint32_t)x->text.n}, *piece = x->n_piece ? x->piece : &whole;
+    size_t n_piece = x->n_piece ? x->n_piece : 1;
+    if (!aligned_reserve(&out, s, 2 * x->text.n + 2))
+        return;
+    for (size_t i = 0; i < n_piece; i++) {
+        uint32_t begin = (uint32_t)out.n;
+        spell_stretch(&x->text, piece[i].begin, piece[i].end, &out);
+        piece[i] = (struct span){begin, (uint32_t)out.n};
+    }
+    x->text = out;
+}
+
 int byte_level_decode(uint32_t cp)
 {
     if (cp < 0x100)

@@ -117,7 +117,7 @@ int fallback_byte(struct str token)
     if (token.n != 6 || memcmp(token.p, "<0x", 3) != 0 || token.p[5] != '>')
         return -1;
     int value = 0;
-    for (int i = 3; i < 5; i++) {
+    for (int i = token.p[3] == '+' ? 4 : 3; i < 5; i++) { /* Rust reads a sign */
         char c = token.p[i] >= 'A' && token.p[i] <= 'F' ? (char)(token.p[i] + 32) : token.p[i];
         const char *at = c ? strchr(digits, c) : NULL;
         if (!at)
@@ -185,9 +185,10 @@ static void decode_replace(const struct step *step, struct decode_list *l)
     buf_init(&text, SIZE_MAX / 2);
     for (size_t i = 0; i < l->n_item && !out.failed; i++) {
         struct str item = item_str(l, i);
+        struct matches matches = matches_of(step->pattern, &s, item);
         size_t at = 0, begin, end;
         buf_clear(&text);
-        while (pattern_next(step->pattern, &s, item, at, &begin, &end)) {
+        while (matches_next(&matches, &s, &begin, &end)) {
             buf_put(&text, item.p + at, begin - at);
             buf_put_str(&text, step->text);
             at = end;
@@ -204,7 +205,7 @@ static void decode_replace(const struct step *step, struct decode_list *l)
 static enum status read_strip(const struct json_val *v, struct step *out, struct err *e)
 {
     uint64_t start = 0, stop = 0;
-    if (!json_str(json_get(v, STR("content")), &out->text) || out->text.n == 0)
+    if (!json_str(json_get(v, STR("content")), &out->text) || utf8_count(out->text) != 1)
         return err_set(e, ST_INVALID, "`content` is not a character");
     json_u64(json_get(v, STR("start")), &start);
     json_u64(json_get(v, STR("stop")), &stop);
@@ -227,41 +228,164 @@ static void decode_strip(const struct step *step, struct decode_list *l)
     }
 }
 
-static enum status read_metaspace(const struct json_val *v, struct step *out, struct err *e)
+/* Text with every `from` replaced, as Rust replaces: an empty `from` is found before each character and at
+ * the end. */
+static void put_replaced(struct buf *out, struct str text, struct str from, struct str to)
 {
-    struct str scheme;
-    (void)e;
-    out->text = STR("\xe2\x96\x81");
-    out->flag = true; /* the first item's leading space is one that encoding added */
-    json_str(json_get(v, STR("replacement")), &out->text);
-    if (json_str(json_get(v, STR("prepend_scheme")), &scheme))
-        out->flag = !str_eq(scheme, STR("never"));
-    else
-        json_bool(json_get(v, STR("add_prefix_space")), &out->flag);
-    return ST_OK;
+    size_t at = 0, found;
+    uint32_t cp;
+    while (from.n && (found = str_find(text, from, at)) != SIZE_MAX) {
+        buf_put(out, text.p + at, found - at);
+        buf_put_str(out, to);
+        at = found + from.n;
+    }
+    while (!from.n && at < text.n) {
+        unsigned n = utf8_decode(text, at, &cp);
+        buf_put_str(out, to);
+        buf_put(out, text.p + at, n ? n : 1);
+        at += n ? n : 1;
+    }
+    if (!from.n)
+        buf_put_str(out, to);
+    buf_put(out, text.p + at, text.n - at);
 }
 
-static void decode_metaspace(const struct step *step, struct decode_list *l)
+/* Rewrites each item by itself; an item that `change` says no to goes. */
+static void change_items(const struct step *step, struct decode_list *l,
+                         bool (*change)(const struct step *step, const struct decode_list *l, size_t i,
+                                        struct buf *out))
 {
     struct decode_list out = successor(l);
     struct buf text;
     buf_init(&text, SIZE_MAX / 2);
     for (size_t i = 0; i < l->n_item && !out.failed; i++) {
-        struct str item = item_str(l, i);
-        size_t at = 0, found;
         buf_clear(&text);
-        while ((found = str_find(item, step->text, at)) != SIZE_MAX) {
-            buf_put(&text, item.p + at, found - at);
-            if (!(i == 0 && found == 0 && step->flag))
-                buf_put_char(&text, ' ');
-            at = found + step->text.n;
-        }
-        buf_put(&text, item.p + at, item.n - at);
+        if (change(step, l, i, &text))
+            decode_list_add(&out, text.p, text.n);
         out.failed |= text.failed;
-        decode_list_add(&out, text.p, text.n);
     }
     buf_fini(&text);
     *l = out;
+}
+
+/* ---- Metaspace ---- */
+
+/* The first token's spaces are taken for those that encoding put in front. */
+static bool change_metaspace(const struct step *step, const struct decode_list *l, size_t i, struct buf *out)
+{
+    bool drop = i == 0 && step->option != PREPEND_NEVER;
+    put_replaced(out, item_str(l, i), step->text, drop ? STR("") : STR(" "));
+    return true;
+}
+
+static void decode_metaspace(const struct step *step, struct decode_list *l)
+{
+    change_items(step, l, change_metaspace);
+}
+
+/* ---- BPEDecoder ---- */
+
+static enum status read_bpe(const struct json_val *v, struct step *out, struct err *e)
+{
+    return json_str(json_get(v, STR("suffix")), &out->text)
+               ? ST_OK
+               : err_set(e, ST_INVALID, "`suffix` is not a string");
+}
+
+static bool change_bpe(const struct step *step, const struct decode_list *l, size_t i, struct buf *out)
+{
+    put_replaced(out, item_str(l, i), step->text, i + 1 == l->n_item ? STR("") : STR(" "));
+    return true;
+}
+
+static void decode_bpe(const struct step *step, struct decode_list *l)
+{
+    change_items(step, l, change_bpe);
+}
+
+/* ---- WordPiece, CTC ---- */
+
+/* English as people space it, one rule after the other. */
+static void clean_up(struct buf *text)
+{
+    static const char *const rules[][2] = {
+        {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},   {" n't", "n't"},
+        {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+    struct buf other;
+    if (!text->n || !memchr(text->p, ' ', text->n))
+        return;
+    buf_init(&other, text->max);
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        if (str_find(buf_str(text), str_from(rules[i][0]), 0) == SIZE_MAX)
+            continue;
+        buf_clear(&other);
+        put_replaced(&other, buf_str(text), str_from(rules[i][0]), str_from(rules[i][1]));
+        struct buf swap = *text;
+        *text = other;
+        other = swap;
+    }
+    text->failed |= other.failed;
+    buf_fini(&other);
+}
+
+static enum status read_word_piece(const struct json_val *v, struct step *out, struct err *e)
+{
+    if (!json_str(json_get(v, STR("prefix")), &out->text) ||
+        !json_bool(json_get(v, STR("cleanup")), &out->flag))
+        return err_set(e, ST_INVALID, "`prefix` or `cleanup` is missing or of a wrong kind");
+    return ST_OK;
+}
+
+static bool change_word_piece(const struct step *step, const struct decode_list *l, size_t i, struct buf *out)
+{
+    struct str item = item_str(l, i);
+    bool continues = i && str_has_prefix(item, step->text);
+    size_t skip = continues ? step->text.n : 0;
+    if (i && !continues)
+        buf_put_char(out, ' ');
+    buf_put(out, item.p + skip, item.n - skip);
+    if (step->flag)
+        clean_up(out);
+    return true;
+}
+
+static void decode_word_piece(const struct step *step, struct decode_list *l)
+{
+    change_items(step, l, change_word_piece);
+}
+
+static enum status read_ctc(const struct json_val *v, struct step *out, struct err *e)
+{
+    if (!json_str(json_get(v, STR("pad_token")), &out->text) ||
+        !json_str(json_get(v, STR("word_delimiter_token")), &out->other) ||
+        !json_bool(json_get(v, STR("cleanup")), &out->flag))
+        return err_set(e, ST_INVALID,
+                       "`pad_token`, `word_delimiter_token` or `cleanup` is missing or of a wrong kind");
+    return ST_OK;
+}
+
+static bool change_ctc(const struct step *step, const struct decode_list *l, size_t i, struct buf *out)
+{
+    struct str item = item_str(l, i);
+    struct buf text;
+    if (i && str_eq(item, item_str(l, i - 1)))
+        return false;
+    buf_init(&text, out->max);
+    put_replaced(&text, item, step->text, STR(""));
+    if (step->flag)
+        clean_up(&text);
+    if (step->flag)
+        put_replaced(out, buf_str(&text), step->other, STR(" "));
+    else
+        buf_put_str(out, buf_str(&text));
+    out->failed |= text.failed;
+    buf_fini(&text);
+    return out->n > 0;
+}
+
+static void decode_ctc(const struct step *step, struct decode_list *l)
+{
+    change_items(step, l, change_ctc);
 }
 
 static const struct step_kind kinds[] = {
@@ -270,7 +394,10 @@ static const struct step_kind kinds[] = {
     {.type = "Fuse", .decode = decode_fuse},
     {.type = "Replace", .read = step_read_replace, .decode = decode_replace},
     {.type = "Strip", .read = read_strip, .decode = decode_strip},
-    {.type = "Metaspace", .read = read_metaspace, .decode = decode_metaspace},
+    {.type = "Metaspace", .read = metaspace_read, .decode = decode_metaspace},
+    {.type = "BPEDecoder", .read = read_bpe, .decode = decode_bpe},
+    {.type = "WordPiece", .read = read_word_piece, .decode = decode_word_piece},
+    {.type = "CTC", .read = read_ctc, .decode = decode_ctc},
 };
 
 enum status decoders_read(const struct json_val *v, struct steps *out, struct err *e)
@@ -283,7 +410,7 @@ void decode_tokens(const struct steps *decoders, struct decode_list *l, struct b
     for (unsigned i = 0; i < decoders->n; i++)
         decoders->step[i].kind->decode(&decoders->step[i], l);
     for (size_t i = 0; i < l->n_item; i++) {
-        if (i && decoders->n == 0) /* without a decoder the library joins with spaces */
+        if (i && !decoders->given) /* without a decoder the library joins with spaces */
             buf_put_char(out, ' ');
         put_lossy(out, item_str(l, i));
     }

@@ -30,6 +30,7 @@ enum status steps_read(const struct json_val *v, const char *stage, const char *
     struct str type = {0};
     if (!v || json_is(v, JSON_NULL))
         return ST_OK;
+    out->given = true;
     if (!json_str(json_get(v, STR("type")), &type) || !str_eq(type, STR("Sequence")))
         return step_read(v, stage, kinds, n_kinds, out, e);
     struct json_iter it = json_iter(json_get(v, str_from(list_key)));
@@ -49,10 +50,37 @@ enum status step_read_replace(const struct json_val *v, struct step *out, struct
     return pattern_read(json_get(v, STR("pattern")), &out->pattern, e);
 }
 
+enum status metaspace_read(const struct json_val *v, struct step *out, struct err *e)
+{
+    struct str scheme = STR("always");
+    bool add_prefix_space = true;
+    const struct json_val *given = json_get(v, STR("prepend_scheme"));
+    if (!json_str(json_get(v, STR("replacement")), &out->text) || utf8_count(out->text) != 1)
+        return err_set(e, ST_INVALID, "`replacement` is not a character");
+    out->flag = true;
+    json_bool(json_get(v, STR("split")), &out->flag);
+    json_bool(json_get(v, STR("add_prefix_space")), &add_prefix_space);
+    json_str(given, &scheme);
+    if (str_eq(scheme, STR("always")))
+        out->option = PREPEND_ALWAYS;
+    else if (str_eq(scheme, STR("first")))
+        out->option = PREPEND_FIRST;
+    else if (str_eq(scheme, STR("never")))
+        out->option = PREPEND_NEVER;
+    else
+        return err_set(e, ST_UNSUPPORTED, "prepend_scheme `" STR_FMT "` is not known", STR_ARG(scheme));
+    if (!add_prefix_space && out->option != PREPEND_NEVER)
+        return err_set(e, ST_INVALID, "`add_prefix_space` does not match `prepend_scheme`");
+    return ST_OK;
+}
+
 void steps_fini(struct steps *s)
 {
-    for (unsigned i = 0; i < s->n; i++)
+    for (unsigned i = 0; i < s->n; i++) {
         pattern_free(s->step[i].pattern);
+        if (s->step[i].data)
+            s->step[i].kind->free_data(s->step[i].data);
+    }
     s->n = 0;
 }
 

@@ -56,6 +56,18 @@ static enum status ids_add(struct stream *s, int32_t id)
     return ST_OK;
 }
 
+/* What `text` has beyond the length of `known`, in characters: a later token may change how earlier ones
+ * decode, and lengths are all that the reference compares. */
+static struct str text_behind(struct str known, struct str text)
+{
+    size_t at = 0;
+    for (size_t n = utf8_count(known); n && at < text.n; n--)
+        do
+            at++;
+        while (at < text.n && ((unsigned char)text.p[at] & 0xc0) == 0x80);
+    return (struct str){text.p + at, text.n - at};
+}
+
 /* What the ids behind read_offset add to the text of those in front of it; borrows from s->after. */
 static enum status decode_new(struct stream *s, struct str *added)
 {
@@ -66,12 +78,7 @@ static enum status decode_new(struct stream *s, struct str *added)
     tokenizer_decode(s->tokenizer, s->ids + from, s->n_ids - from, s->skip_special, &s->after);
     if (s->before.failed || s->after.failed)
         return ST_NO_MEMORY;
-    struct str text = buf_str(&s->after);
-    size_t at = s->before.n < text.n ? s->before.n : text.n;
-    /* A later token may change how earlier ones decode: cut at a character all the same. */
-    while (at < text.n && ((unsigned char)text.p[at] & 0xc0) == 0x80)
-        at++;
-    *added = (struct str){text.p + at, text.n - at};
+    *added = text_behind(buf_str(&s->before), buf_str(&s->after));
     return ST_OK;
 }
 
@@ -105,7 +112,7 @@ enum status stream_push(struct stream *s, int32_t id, struct str *delta, bool *s
     enum status st = ids_add(s, id);
     if (st == ST_OK)
         st = decode_new(s, &added);
-    if (st != ST_OK || s->after.n <= s->before.n || ends_in_replacement(buf_str(&s->after)))
+    if (st != ST_OK || added.n == 0 || ends_in_replacement(buf_str(&s->after)))
         return st;
     s->prefix_offset = s->read_offset;
     s->read_offset = s->n_ids;
@@ -135,7 +142,6 @@ enum status stream_generated_text(struct stream *s, struct buf *out)
     buf_clear(&s->after);
     tokenizer_decode(s->tokenizer, s->ids + from, s->n_prompt - from, true, &s->before);
     tokenizer_decode(s->tokenizer, s->ids + from, s->n_ids - from, true, &s->after);
-    size_t skip = s->before.n < s->after.n ? s->before.n : s->after.n;
-    buf_put(out, s->after.p + skip, s->after.n - skip);
+    buf_put_str(out, text_behind(buf_str(&s->before), buf_str(&s->after)));
     return out->failed || s->before.failed || s->after.failed ? ST_NO_MEMORY : ST_OK;
 }

@@ -9,7 +9,11 @@
 #include "base/arena.h"
 #include "base/map.h"
 #include "text/tokenizer.h"
+#include "text/unicode_int.h"
 #include "json/json.h"
+
+/* How a tokenizer.json is parsed: numbers as the library's own reader has them, for scores decide ties. */
+#define TOKENIZER_JSON_FLAGS (JSON_ALLOW_DUPLICATES | JSON_SERDE_NUMBERS)
 
 /* Text whose bytes remember their origin: byte i came from original bytes begin[i] .. end[i] - 1. */
 struct aligned {
@@ -27,16 +31,20 @@ struct section {
     struct aligned text;
     struct span *piece;
     size_t n_piece, cap_piece;
-    bool at_start; /* its first byte is the first of the whole text */
+    uint32_t origin; /* where it begins in the text as given */
 };
 
 /* One encode call's memory and first failure. */
 struct scratch {
     struct arena arena;
-    size_t text_bytes; /* of the call's text */
-    void *match_data;  /* of the patterns */
-    void *word_cache;  /* of the BPE: words met before, [word_mask + 1] */
+    size_t text_bytes;                            /* of the call's text */
+    void *match_data, *match_context, *jit_stack; /* of the patterns */
+    uint32_t n_matches;
+    uint64_t matching_since_ns; /* 0: not long */
+    void *word_cache;           /* of the BPE: words met before, [word_mask + 1] */
     size_t word_mask;
+    void *lattice; /* of the Unigram */
+    uint32_t lattice_cap;
     struct err *e;
     enum status status;
 };
@@ -59,26 +67,41 @@ void section_piece(struct section *x, struct scratch *s, size_t begin, size_t en
 struct pattern; /* a regular expression or a literal string */
 /* A JSON object {"Regex": "..."} or {"String": "..."}. */
 MUST_CHECK enum status pattern_read(const struct json_val *v, struct pattern **out, struct err *e);
+MUST_CHECK enum status pattern_literal(struct str text, struct pattern **out, struct err *e);
 MUST_CHECK enum status pattern_compile(struct str regex, struct pattern **out, struct err *e);
 void pattern_free(struct pattern *p);
-/* The next non-empty match at or after `from`: false when there is none (or after a failure in s->status). */
-bool pattern_next(const struct pattern *p, struct scratch *s, struct str text, size_t from, size_t *begin,
-                  size_t *end);
+/* pattern_translate.c: Oniguruma's notation into PCRE2's. */
+MUST_CHECK enum status pattern_translate(struct str regex, struct buf *out, struct err *e);
+
+/* All matches of a pattern in a text, from left to right; empty ones count, but the first one behind a match
+ * that is not empty does not. */
+struct matches {
+    const struct pattern *pattern;
+    struct str text;
+    struct str subject; /* the text as the pattern sees it, of the same length */
+    size_t at;
+    bool skip_empty;
+};
+struct matches matches_of(const struct pattern *p, struct scratch *s, struct str text);
+/* False when there are no more (or after a failure in s->status). */
+bool matches_next(struct matches *m, struct scratch *s, size_t *begin, size_t *end);
 
 /* ---- stages: a list of steps each, rows of a table by JSON type name ---- */
 
 struct step {
     const struct step_kind *kind;
     struct pattern *pattern;
-    struct str text; /* content, replacement, ... ; owned by the tokenizer's document */
+    struct str text, other; /* content, replacement, ... ; owned by the tokenizer's document */
     unsigned start, stop, option;
     bool flag, add_prefix_space;
+    void *data; /* of the kind, which frees it */
 };
 
 #define MAX_STEPS 32
 struct steps {
     struct step step[MAX_STEPS];
     unsigned n;
+    bool given; /* an empty sequence of decoders is not the same as none */
 };
 
 struct decode_list;
@@ -89,6 +112,7 @@ struct step_kind {
     void (*run)(const struct step *step, struct section *x,
                 struct scratch *s);                                    /* normalizers, pre-tokenizers */
     void (*decode)(const struct step *step, struct decode_list *list); /* decoders */
+    void (*free_data)(void *data);
 };
 
 /* Reads a stage: null, one object, or a Sequence (whose list is called `list_key`). */
@@ -97,6 +121,9 @@ MUST_CHECK enum status steps_read(const struct json_val *v, const char *stage, c
                                   struct err *e);
 /* Replace's pattern and content, as normalizer and as decoder. */
 MUST_CHECK enum status step_read_replace(const struct json_val *v, struct step *out, struct err *e);
+/* Metaspace's replacement (text), scheme (option) and split (flag), as pre-tokenizer and as decoder. */
+enum prepend_scheme { PREPEND_ALWAYS, PREPEND_FIRST, PREPEND_NEVER };
+MUST_CHECK enum status metaspace_read(const struct json_val *v, struct step *out, struct err *e);
 void steps_fini(struct steps *s);
 void steps_run(const struct steps *steps, struct section *x, struct scratch *s);
 
@@ -126,18 +153,44 @@ size_t byte_level_bytes(struct str token, char *out);
 int fallback_byte(struct str token);
 
 /* byte_level.c: GPT-2's map between bytes and printable characters. */
+/* Spells a section's bytes, and moves its pieces with them. */
+void byte_level_spell(struct section *x, struct scratch *s);
 unsigned byte_level_encode(unsigned char byte, char out[2]); /* length of the character */
 int byte_level_decode(uint32_t cp);                          /* the byte, or -1 */
 
-/* unicode.c: \\w of the regular expressions. */
-bool unicode_is_word(uint32_t cp);
+/* normalize_forms.c: NFC, NFD, NFKC, NFKD as `option` says. */
+enum unicode_form { FORM_COMPOSED = 1, FORM_COMPAT = 2 };
+void form_run(unsigned form, struct section *x, struct scratch *s);
+/* precompiled.c: SentencePiece's charsmap. */
+MUST_CHECK enum status precompiled_read(const struct json_val *v, struct step *out, struct err *e);
+void precompiled_run(const struct step *step, struct section *x, struct scratch *s);
+void precompiled_free(void *data);
+
+/* rewrite.c: a new text from an old one, character by character, with the library's own bookkeeping of where
+ * each came from: a change of 0 replaces the next character of the old text, +1 adds one that comes from
+ * where the last came from, -n replaces one and drops the n that follow. */
+struct rewrite {
+    const struct section *from;
+    struct aligned out;
+    size_t at;
+};
+void rewrite_put(struct rewrite *r, struct scratch *s, uint32_t cp, int change);
+/* Copies n bytes that stand at `at` unchanged. */
+void rewrite_keep(struct rewrite *r, struct scratch *s, size_t at, size_t n);
 
 /* ---- added tokens ---- */
 
+#define ADDED_TOKEN_MAX_BYTES 4096 /* bounds the work at one place of the text */
+
+struct token_model;
+
 struct added_token {
     struct str content;
+    struct str normal; /* what it is found as and decoded as: normalized, or the content */
+    char *memory;      /* of `normal` when it is another text */
     int32_t id;
     bool single_word, lstrip, rstrip, normalized, special;
+    bool once_normalized; /* an earlier one of the same content was: it is still decoded so */
 };
 
 struct trie_node {
@@ -157,7 +210,9 @@ struct added_tokens {
     struct trie raw, normalized;
 };
 
-MUST_CHECK enum status added_tokens_read(const struct json_val *v, struct added_tokens *out, struct err *e);
+/* A token that the model knows too has the model's id. */
+MUST_CHECK enum status added_tokens_read(const struct json_val *v, const struct token_model *model,
+                                         struct added_tokens *out, struct err *e);
 /* After the normalizers are known: builds the tries. */
 MUST_CHECK enum status added_tokens_prepare(struct added_tokens *a, const struct steps *normalizers,
                                             struct err *e);
@@ -173,12 +228,22 @@ struct added_match added_tokens_next(const struct added_tokens *a, const struct 
 
 /* ---- post-processing ---- */
 
-#define MAX_FRAME 16
-struct frame { /* ids in front of and behind a single text */
-    int32_t prefix[MAX_FRAME], suffix[MAX_FRAME];
-    unsigned n_prefix, n_suffix;
-    bool trim_offsets, add_prefix_space;
+#define MAX_FRAME  64
+#define MAX_TRIM   8
+#define FRAME_TEXT (-1)
+struct trim {
+    bool keeps_space; /* one space in front of the first token, or of one at the text's start, stays */
+    bool leads;       /* the text's first token is the first of all at that time */
 };
-MUST_CHECK enum status post_processor_read(const struct json_val *v, struct frame *out, struct err *e);
+struct frame {
+    int32_t item[MAX_FRAME];  /* what stands around the text: ids, and FRAME_TEXT for the text itself */
+    unsigned part[MAX_FRAME]; /* which part each is of, while the frame is made */
+    unsigned n, n_text, n_parts;
+    bool special;
+    struct trim trim[MAX_TRIM]; /* one after the other */
+    unsigned n_trim;
+};
+/* out[0] without special tokens, out[1] with them. */
+MUST_CHECK enum status post_processor_read(const struct json_val *v, struct frame out[2], struct err *e);
 
 #endif

@@ -32,7 +32,7 @@ static void encode_normalized(const struct tokenizer *t, struct section *whole, 
         struct added_match m = added_tokens_next(&t->added, &t->added.normalized, text, from, &at);
         size_t end = m.token ? m.begin : text.n;
         if (end > from) {
-            struct section part = {.at_start = whole->at_start && from == 0};
+            struct section part = {.origin = whole->origin};
             aligned_copy(&part.text, s, &whole->text, from, end - from);
             encode_section(t, &part, out, s);
         }
@@ -50,7 +50,7 @@ static void encode_text(const struct tokenizer *t, struct str text, struct token
         struct added_match m = added_tokens_next(&t->added, &t->added.raw, text, from, &at);
         size_t end = m.token ? m.begin : text.n;
         if (end > from) {
-            struct section x = {.at_start = from == 0};
+            struct section x = {.origin = (uint32_t)from};
             aligned_from(&x.text, s, (struct str){text.p + from, end - from}, (uint32_t)from);
             steps_run(&t->normalizers, &x, s);
             encode_normalized(t, &x, out, s);
@@ -59,36 +59,6 @@ static void encode_text(const struct tokenizer *t, struct str text, struct token
             return;
         token_list_add(out, s, m.token->id, (uint32_t)m.begin, (uint32_t)m.end);
         from = m.end;
-    }
-}
-
-/* White space as a byte-level token spells it. */
-static bool is_trimmed(uint32_t cp)
-{
-    return cp == 0x120 || cp == ' ' || (cp >= 9 && cp <= 13) || cp == 0x85 || cp == 0xa0 || cp == 0x3000;
-}
-
-/* Offsets without the white space at a token's ends. */
-static void trim_offsets(const struct tokenizer *t, struct tokens *out)
-{
-    for (size_t i = 0; i < out->n; i++) {
-        struct str text = t->token_text[out->ids[i]];
-        uint32_t lead = 0, trail = 0, cp;
-        bool leading = true;
-        for (size_t at = 0; at < text.n;) {
-            unsigned n = utf8_decode(text, at, &cp);
-            bool white = n && is_trimmed(cp);
-            leading &= white;
-            lead += leading;
-            trail = white ? trail + 1 : 0;
-            at += n ? n : 1;
-        }
-        if (lead && t->frame.add_prefix_space && (i == 0 || out->start[i] == 0))
-            lead--;
-        uint32_t width = out->stop[i] - out->start[i];
-        out->start[i] += lead < width ? lead : width;
-        if (trail && out->stop[i] >= trail)
-            out->stop[i] = out->stop[i] - trail > out->start[i] ? out->stop[i] - trail : out->start[i];
     }
 }
 
@@ -110,10 +80,10 @@ static void tokens_put(struct tokens *out, int32_t id, uint32_t start, uint32_t 
     out->stop[out->n++] = stop;
 }
 
-/* From bytes to code points, before anything is trimmed: trimming counts in the unit at hand. An offset
- * inside a character becomes the character's own; an empty token behind the text keeps its bytes, as the
- * library has it. */
-static enum status offsets_count_chars(struct tokens *out, struct str text, struct err *e)
+/* From bytes to code points. An offset inside a character becomes the character's own. Where the library
+ * finds no character for a token's begin it leaves its bytes; `trimmed`: the begin may have been another one
+ * then. */
+static enum status offsets_count_chars(struct tokens *out, struct str text, bool trimmed, struct err *e)
 {
     uint32_t *number = malloc((text.n + 1) * sizeof *number), n_char = 0;
     if (!number)
@@ -124,45 +94,33 @@ static enum status offsets_count_chars(struct tokens *out, struct str text, stru
     }
     number[text.n] = n_char;
     for (size_t i = 0; i < out->n; i++) {
-        if (out->start[i] == text.n)
+        if (out->start[i] > text.n || (out->start[i] == text.n && !trimmed))
             continue;
         out->start[i] = number[out->start[i]];
-        out->stop[i] = number[out->stop[i]];
+        out->stop[i] = out->stop[i] <= text.n ? number[out->stop[i]] : out->start[i] + 2;
     }
     free(number);
     return ST_OK;
 }
 
-static enum status frame_tokens(const struct tokenizer *t, struct str text, const struct token_list *list,
+static enum status frame_tokens(const struct tokenizer *t, struct str text, struct token_list *list,
                                 unsigned flags, struct tokens *out, struct err *e)
 {
-    const struct frame *f = &t->frame;
-    enum status st = tokens_alloc(out, list->n + f->n_prefix + f->n_suffix, e);
+    const struct frame *f = &t->frame[flags & TOKENIZER_ADD_SPECIAL ? 1 : 0];
+    enum status st = tokens_alloc(out, list->n * f->n_text + f->n, e);
     if (st != ST_OK)
         return st;
-    for (size_t i = 0; i < list->n; i++)
-        tokens_put(out, list->id[i], list->start[i], list->stop[i]);
-    if (flags & TOKENIZER_CHAR_OFFSETS)
-        st = offsets_count_chars(out, text, e);
-    if (st != ST_OK) {
+    for (unsigned i = 0; i < f->n_trim; i++)
+        trim_offsets(t, text, f->trim[i], list);
+    for (unsigned k = 0; k < f->n; k++) {
+        if (f->item[k] != FRAME_TEXT)
+            tokens_put(out, f->item[k], 0, 0);
+        for (size_t i = 0; f->item[k] == FRAME_TEXT && i < list->n; i++)
+            tokens_put(out, list->id[i], list->start[i], list->stop[i]);
+    }
+    if (flags & TOKENIZER_CHAR_OFFSETS && (st = offsets_count_chars(out, text, f->n_trim > 0, e)) != ST_OK)
         tokens_fini(out);
-        return st;
-    }
-    if (f->trim_offsets)
-        trim_offsets(t, out);
-    if (!(flags & TOKENIZER_ADD_SPECIAL))
-        return ST_OK;
-    memmove(out->ids + f->n_prefix, out->ids, out->n * sizeof *out->ids);
-    memmove(out->start + f->n_prefix, out->start, out->n * sizeof *out->start);
-    memmove(out->stop + f->n_prefix, out->stop, out->n * sizeof *out->stop);
-    for (unsigned i = 0; i < f->n_prefix; i++) {
-        out->ids[i] = f->prefix[i];
-        out->start[i] = out->stop[i] = 0;
-    }
-    out->n += f->n_prefix;
-    for (unsigned i = 0; i < f->n_suffix; i++)
-        tokens_put(out, f->suffix[i], 0, 0);
-    return ST_OK;
+    return st;
 }
 
 enum status tokenizer_encode(const struct tokenizer *t, struct str text, unsigned flags, struct tokens *out,
@@ -228,17 +186,80 @@ bool tokenizer_is_special(const struct tokenizer *t, int32_t id)
     return id >= 0 && (uint32_t)id < t->vocab.n_vocab && (t->vocab.flags[id] & VOCAB_SPECIAL);
 }
 
+int32_t tokenizer_token_id(const struct tokenizer *t, struct str text)
+{
+    for (size_t i = 0; i < t->added.n; i++)
+        if (str_eq(t->added.token[i].content, text))
+            return t->added.token[i].id;
+    return model_id(&t->model, text);
+}
+
+bool tokenizer_special(const struct tokenizer *t, size_t i, struct str *name, struct str *text)
+{
+    if (i >= t->n_named)
+        return false;
+    *name = t->named[i].name;
+    *text = t->named[i].token.content;
+    return true;
+}
+
+struct str tokenizer_special_text(const struct tokenizer *t, struct str name)
+{
+    for (unsigned i = 0; i < t->n_named; i++)
+        if (str_eq(t->named[i].name, name))
+            return t->named[i].token.content;
+    return STR("");
+}
+
+int32_t tokenizer_special_id(const struct tokenizer *t, struct str name)
+{
+    struct str text = tokenizer_special_text(t, name);
+    return text.n ? tokenizer_token_id(t, text) : -1;
+}
+
 int32_t tokenizer_eos(const struct tokenizer *t)
 {
-    return t->eos;
+    return tokenizer_special_id(t, STR("eos_token"));
+}
+
+size_t tokenizer_all_eos(const struct tokenizer *t, const int32_t **ids)
+{
+    *ids = t->eos;
+    return t->n_eos;
+}
+
+bool tokenizer_template_at(const struct tokenizer *t, size_t i, struct str *name, struct str *text)
+{
+    if (i >= t->config->n_template)
+        return false;
+    *name = t->config->template[i].name;
+    *text = t->config->template[i].text;
+    return true;
+}
+
+struct str tokenizer_template(const struct tokenizer *t, struct str name)
+{
+    for (unsigned i = 0; i < t->config->n_template; i++)
+        if (str_eq(t->config->template[i].name, name))
+            return t->config->template[i].text;
+    return STR("");
 }
 
 struct str tokenizer_chat_template(const struct tokenizer *t)
 {
-    return t->chat_template ? str_from(t->chat_template) : STR("");
+    return tokenizer_template(t, STR("default"));
+}
+
+bool tokenizer_cleans_up(const struct tokenizer *t)
+{
+    bool forced = false;
+    json_bool(tokenizer_config_option(
+                  t->config, "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"),
+              &forced);
+    return t->config->clean_up_spaces && (forced || strcmp(t->model.kind->type, "BPE") != 0);
 }
 
 uint64_t tokenizer_max_length(const struct tokenizer *t)
 {
-    return t->max_length;
+    return t->config->max_length;
 }

@@ -1,16 +1,12 @@
-/* Loading a tokenizer: tokenizer.json, then what stands beside it. Every string stays in the parsed document.
- */
+/* Loading a tokenizer: its tokenizer.json, found or made (source/), with what stands beside it. Every string
+ * stays in the parsed document or in the config's. */
 #include "text/tokenizer_int.h"
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define TOKENIZER_JSON_MAX_BYTES (512u << 20)
-#define CONFIG_JSON_MAX_BYTES    (16u << 20)
-#define VOCAB_MAX                (16u << 20)
-#define ABSURD_LENGTH            1e15 /* transformers writes 1e30 for "no limit" */
+#define STAGES_MAX_BYTES (256u << 20)
+#define VOCAB_MAX        (16u << 20)
 
 /* ---- the vocabulary by id ---- */
 
@@ -23,30 +19,46 @@ static uint32_t vocab_size(const struct tokenizer *t)
     return n > VOCAB_MAX ? 0 : n;
 }
 
-/* What the token adds to a text, by itself and as raw bytes. */
+static const struct step *decoder_find(const struct tokenizer *t, const char *type)
+{
+    for (unsigned i = 0; i < t->decoders.n; i++)
+        if (strcmp(t->decoders.step[i].kind->type, type) == 0)
+            return &t->decoders.step[i];
+    return NULL;
+}
+
+/* A token's text with spaces for what stands for them. */
+static void put_spaced(struct str text, struct str mark, struct buf *out)
+{
+    size_t at = 0, found;
+    while (mark.n && (found = str_find(text, mark, at)) != SIZE_MAX) {
+        buf_put(out, text.p + at, found - at);
+        buf_put_char(out, ' ');
+        at = found + mark.n;
+    }
+    buf_put(out, text.p + at, text.n - at);
+}
+
+/* What the token adds to a text that has begun, by itself and as raw bytes. */
 static void put_token_bytes(const struct tokenizer *t, struct str text, bool added, struct buf *out)
 {
-    bool byte_level = false, fallback = false;
-    for (unsigned i = 0; i < t->decoders.n; i++) {
-        byte_level |= strcmp(t->decoders.step[i].kind->type, "ByteLevel") == 0;
-        fallback |= strcmp(t->decoders.step[i].kind->type, "ByteFallback") == 0;
-    }
+    const struct step *pieces = decoder_find(t, "WordPiece"), *metaspace = decoder_find(t, "Metaspace"),
+                      *suffix = decoder_find(t, "BPEDecoder");
     if (added) {
         buf_put_str(out, text);
-    } else if (byte_level) {
+    } else if (decoder_find(t, "ByteLevel")) {
         char *to = buf_reserve(out, text.n + 1);
         if (to)
             out->n += byte_level_bytes(text, to);
-    } else if (fallback && fallback_byte(text) >= 0) {
+    } else if (decoder_find(t, "ByteFallback") && fallback_byte(text) >= 0) {
         buf_put_char(out, (char)fallback_byte(text));
+    } else if (pieces && str_has_prefix(text, pieces->text)) {
+        buf_put(out, text.p + pieces->text.n, text.n - pieces->text.n);
+    } else if (pieces || t->decoders.n == 0) {
+        buf_put_char(out, ' ');
+        buf_put_str(out, text);
     } else {
-        size_t at = 0, found;
-        while ((found = str_find(text, STR("\xe2\x96\x81"), at)) != SIZE_MAX) {
-            buf_put(out, text.p + at, found - at);
-            buf_put_char(out, ' ');
-            at = found + 3;
-        }
-        buf_put(out, text.p + at, text.n - at);
+        put_spaced(text, metaspace ? metaspace->text : suffix ? suffix->text : STR("\xe2\x96\x81"), out);
     }
 }
 
@@ -90,15 +102,43 @@ static enum status fill_vocab(struct tokenizer *t, struct err *e)
         memcpy(t->token_text, t->model.token, t->model.n_token * sizeof *t->token_text);
     for (size_t i = 0; i < t->added.n; i++) {
         const struct added_token *a = &t->added.token[i];
-        t->token_text[a->id] = a->content;
-        t->vocab.flags[a->id] |= (uint8_t)(VOCAB_ADDED | (a->special ? VOCAB_SPECIAL : 0));
+        bool special = a->special && str_eq(a->normal, a->content); /* the library asks by the text */
+        t->token_text[a->id] = a->normal;
+        t->vocab.flags[a->id] |= (uint8_t)(VOCAB_ADDED | (special ? VOCAB_SPECIAL : 0));
     }
     return fill_bytes(t, e);
 }
 
 /* ---- tokenizer.json ---- */
 
-static enum status read_document(struct tokenizer *t, struct err *e)
+/* The document without its model, which is nearly all of it: what is left stays, the rest can go. */
+static enum status keep_stages(const struct json_val *root, struct json_doc **out, struct err *e)
+{
+    struct json_iter it = json_iter(json_is(root, JSON_OBJECT) ? root : NULL);
+    const struct json_val *item;
+    struct str key;
+    struct buf json;
+    buf_init(&json, STAGES_MAX_BYTES);
+    buf_put_char(&json, '{');
+    while ((item = json_next(&it, &key))) {
+        struct json_writer w;
+        if (str_eq(key, STR("model")))
+            continue;
+        write_comma(&json, '{');
+        write_json_str(&json, key);
+        buf_put_char(&json, ':');
+        jw_init(&w, &json);
+        jw_value(&w, item);
+    }
+    buf_put_char(&json, '}');
+    enum status st = json.failed ? err_set(e, ST_LIMIT, "tokenizer.json: too large beside its model")
+                                 : json_parse(buf_str(&json), TOKENIZER_JSON_FLAGS, out, e);
+    buf_fini(&json);
+    return st;
+}
+
+static enum status read_document(struct tokenizer *t, const struct json_val *model,
+                                 const struct special_source *from, struct err *e)
 {
     const struct json_val *root = json_root(t->doc);
     enum status st = normalizers_read(json_get(root, STR("normalizer")), &t->normalizers, e);
@@ -107,42 +147,100 @@ static enum status read_document(struct tokenizer *t, struct err *e)
     if (st == ST_OK)
         st = decoders_read(json_get(root, STR("decoder")), &t->decoders, e);
     if (st == ST_OK)
-        st = post_processor_read(json_get(root, STR("post_processor")), &t->frame, e);
+        st = post_processor_read(json_get(root, STR("post_processor")), t->frame, e);
     if (st == ST_OK)
-        st = added_tokens_read(json_get(root, STR("added_tokens")), &t->added, e);
+        st = model_read(model, &t->model, e);
+    if (st == ST_OK)
+        st = model_own_texts(&t->model, e);
+    if (st == ST_OK)
+        st = added_tokens_read(json_get(root, STR("added_tokens")), &t->model, &t->added, e);
+    if (st == ST_OK)
+        st = special_tokens_apply(t, from, e);
     if (st == ST_OK)
         st = added_tokens_prepare(&t->added, &t->normalizers, e);
-    if (st == ST_OK)
-        st = model_read(json_get(root, STR("model")), &t->model, e);
     if (st == ST_OK)
         st = fill_vocab(t, e);
     return st;
 }
 
-/* Takes the document. */
-static enum status from_document(struct json_doc *doc, struct tokenizer **out, struct err *e)
+static void add_eos(struct tokenizer *t, int64_t id)
+{
+    for (size_t i = 0; i < t->n_eos; i++)
+        if (t->eos[i] == id)
+            return;
+    if (id >= 0 && id <= INT32_MAX && t->n_eos < TOKENIZER_MAX_EOS)
+        t->eos[t->n_eos++] = (int32_t)id;
+}
+
+/* The tokenizer's own end, then those of generation_config.json: a number or a list. */
+static void collect_eos(struct tokenizer *t)
+{
+    const struct json_doc *file = t->config->generation;
+    const struct json_val *ids = file ? json_get(json_root(file), STR("eos_token_id")) : NULL, *item;
+    struct json_iter it = json_iter(ids);
+    int64_t id;
+    add_eos(t, tokenizer_special_id(t, STR("eos_token")));
+    if (json_i64(ids, &id))
+        add_eos(t, id);
+    while ((item = json_next(&it, NULL)))
+        if (json_i64(item, &id))
+            add_eos(t, id);
+}
+
+enum status tokenizer_from_document(struct json_doc *doc, struct tokenizer_config *config,
+                                    const struct special_source *from, struct tokenizer **out, struct err *e)
 {
     struct tokenizer *t = calloc(1, sizeof *t);
     if (!t) {
         json_free(doc);
+        tokenizer_config_free(config);
         return err_set(e, ST_NO_MEMORY, "no memory for a tokenizer");
     }
-    t->doc = doc;
-    t->eos = -1;
-    enum status st = read_document(t, e);
+    t->config = config;
+    enum status st = keep_stages(json_root(doc), &t->doc, e);
+    if (st == ST_OK)
+        st = read_document(t, json_get(json_root(doc), STR("model")), from, e);
+    json_free(doc);
     if (st != ST_OK) {
         tokenizer_free(t);
         return st;
     }
+    collect_eos(t);
     *out = t;
     return ST_OK;
 }
 
 enum status tokenizer_from_json(struct str json, struct tokenizer **out, struct err *e)
 {
+    struct tokenizer_config *config;
     struct json_doc *doc;
-    enum status st = json_parse(json, JSON_ALLOW_DUPLICATES, &doc, e);
-    return st == ST_OK ? from_document(doc, out, e) : st;
+    enum status st = tokenizer_config_empty(&config, e);
+    if (st != ST_OK)
+        return st;
+    st = json_parse(json, TOKENIZER_JSON_FLAGS, &doc, e);
+    if (st == ST_OK)
+        return tokenizer_from_document(doc, config, &(struct special_source){0}, out, e);
+    tokenizer_config_free(config);
+    return err_prefix(e, "tokenizer.json");
+}
+
+enum status tokenizer_open(const char *path, struct tokenizer **out, struct err *e)
+{
+    struct special_source from = {0};
+    struct tokenizer_config *config;
+    struct json_doc *doc;
+    struct stat info;
+    *out = NULL;
+    bool is_dir = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+    enum status st = is_dir ? tokenizer_config_open(path, &config, e) : tokenizer_config_empty(&config, e);
+    if (st != ST_OK)
+        return st;
+    st = source_read(path, is_dir, config, &doc, &from.class, &from.made, e);
+    if (st != ST_OK) {
+        tokenizer_config_free(config);
+        return st;
+    }
+    return tokenizer_from_document(doc, config, &from, out, e);
 }
 
 void tokenizer_free(struct tokenizer *t)
@@ -156,77 +254,7 @@ void tokenizer_free(struct tokenizer *t)
     model_fini(&t->model);
     vocab_fini(&t->vocab);
     free(t->token_text);
-    free(t->chat_template);
+    tokenizer_config_free(t->config);
     json_free(t->doc);
     free(t);
-}
-
-/* ---- tokenizer_config.json ---- */
-
-/* "text" or {"content": "text", ...}. */
-static bool token_content(const struct json_val *v, struct str *out)
-{
-    return json_str(v, out) || json_str(json_get(v, STR("content")), out);
-}
-
-static int32_t token_id(const struct tokenizer *t, struct str content)
-{
-    for (size_t i = 0; i < t->added.n; i++)
-        if (str_eq(t->added.token[i].content, content))
-            return t->added.token[i].id;
-    return model_id(&t->model, content);
-}
-
-static enum status read_config(struct tokenizer *t, const struct json_val *config, struct err *e)
-{
-    struct str text;
-    double length;
-    if (token_content(json_get(config, STR("eos_token")), &text))
-        t->eos = token_id(t, text);
-    if (json_f64(json_get(config, STR("model_max_length")), &length) && length >= 1 && length < ABSURD_LENGTH)
-        t->max_length = (uint64_t)length;
-    if (json_str(json_get(config, STR("chat_template")), &text)) {
-        t->chat_template = strndup(text.p, text.n);
-        if (!t->chat_template)
-            return err_set(e, ST_NO_MEMORY, "no memory for the chat template");
-    }
-    return ST_OK;
-}
-
-static enum status open_config(struct tokenizer *t, const char *dir, struct err *e)
-{
-    char path[PATH_MAX];
-    struct json_doc *doc;
-    if (snprintf(path, sizeof path, "%s/tokenizer_config.json", dir) >= (int)sizeof path)
-        return err_set(e, ST_INVALID, "the folder's name is too long");
-    enum status st = json_parse_file(path, CONFIG_JSON_MAX_BYTES, JSON_ALLOW_DUPLICATES, &doc, e);
-    if (st == ST_NOT_FOUND)
-        return ST_OK;
-    if (st != ST_OK)
-        return st;
-    st = read_config(t, json_root(doc), e);
-    json_free(doc);
-    return st;
-}
-
-enum status tokenizer_open(const char *path, struct tokenizer **out, struct err *e)
-{
-    char file[PATH_MAX];
-    struct stat info;
-    bool is_dir = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-    struct json_doc *doc;
-    if (snprintf(file, sizeof file, "%s%s", path, is_dir ? "/tokenizer.json" : "") >= (int)sizeof file)
-        return err_set(e, ST_INVALID, "the tokenizer's path is too long");
-    enum status st = json_parse_file(file, TOKENIZER_JSON_MAX_BYTES, JSON_ALLOW_DUPLICATES, &doc, e);
-    if (st != ST_OK)
-        return st;
-    st = from_document(doc, out, e);
-    if (st == ST_OK && is_dir) {
-        st = open_config(*out, path, e);
-        if (st != ST_OK) {
-            tokenizer_free(*out);
-            *out = NULL;
-        }
-    }
-    return st;
 }

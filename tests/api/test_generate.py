@@ -21,6 +21,13 @@ def events(response):
     return [json.loads(f[6:]) for f in frames]
 
 
+def answer(response):
+    """The answer without what depends on earlier requests: how much of the prompt was in the cache."""
+    body = response.json()
+    body["details"].pop("cached_tokens")
+    return body
+
+
 def test_generate_answers_in_tgis_shape(server):
     r = server.generate(PROMPT, max_new_tokens=8)
     assert r.status_code == 200 and r.headers["content-type"] == "application/json"
@@ -35,7 +42,7 @@ def test_generate_answers_in_tgis_shape(server):
 def test_details(server):
     body = server.generate(PROMPT, max_new_tokens=8, details=True).json()
     details = body["details"]
-    assert list(details) == ["finish_reason", "generated_tokens", "seed", "prefill", "tokens"]
+    assert list(details) == ["finish_reason", "generated_tokens", "seed", "prefill", "tokens", "cached_tokens"]
     assert details["finish_reason"] == "length" and details["generated_tokens"] == 8
     assert details["seed"] is None and details["prefill"] == []
     assert [list(t) for t in details["tokens"]] == [["id", "text", "logprob", "special"]] * 8
@@ -52,7 +59,7 @@ def test_greedy_without_parameters_samples(server):
 
 def test_the_same_seed_gives_the_same_answer(server):
     def ask(seed):
-        return server.generate(PROMPT, max_new_tokens=24, do_sample=True, temperature=1.3, seed=seed, details=True).json()
+        return answer(server.generate(PROMPT, max_new_tokens=24, do_sample=True, temperature=1.3, seed=seed, details=True))
     assert ask(7) == ask(7)
     assert ask(7)["details"]["seed"] == 7
     assert len({ask(s)["generated_text"] for s in range(8)}) > 1
@@ -99,7 +106,8 @@ def test_watermark_flags(start):
 
 def test_top_tokens(server):
     body = server.generate(PROMPT, max_new_tokens=6, details=True, top_n_tokens=3).json()["details"]
-    assert list(body) == ["finish_reason", "generated_tokens", "seed", "prefill", "tokens", "top_tokens"]
+    assert list(body) == ["finish_reason", "generated_tokens", "seed", "prefill", "tokens", "top_tokens",
+                          "cached_tokens"]
     assert len(body["top_tokens"]) == 6
     for token, top in zip(body["tokens"], body["top_tokens"]):
         assert len(top) >= 3 and all(list(t) == ["id", "text", "logprob", "special"] for t in top)
@@ -186,9 +194,8 @@ def test_stream_errors_are_events(server):
     ({"best_of": 2}, "you must use sampling when `best_of` is > 1"),
     ({"top_n_tokens": 6}, "`top_n_tokens` must be >= 0 and <= 5. Given: 6"),
     ({"truncate": 0}, "`truncate` must be strictly positive and less than 1023. Given: 0"),
+    ({"best_of": 2, "do_sample": True, "seed": 1}, "`seed` must not be set when `best_of` > 1"),
     # what TGI serves and this version does not
-    ({"decoder_input_details": True}, "`decoder_input_details` is not supported by this version"),
-    ({"best_of": 2, "do_sample": True}, "`best_of` is not supported by this version"),
     ({"grammar": {"type": "regex", "value": "a"}}, "`grammar` is not supported by this version"),
     ({"adapter_id": "x"}, "`adapter_id` is not supported by this version"),
 ])
@@ -225,6 +232,89 @@ def test_bodies_of_another_shape(server, body, status, text):
     assert r.headers["content-type"] == "text/plain; charset=utf-8"
 
 
+def test_best_of(server):
+    body = server.generate(PROMPT, max_new_tokens=12, do_sample=True, temperature=1.5, best_of=2, details=True).json()
+    others = body["details"]["best_of_sequences"]
+    assert len(others) == 1
+    assert list(others[0]) == ["generated_text", "finish_reason", "generated_tokens", "seed", "prefill", "tokens"]
+    assert others[0]["seed"] != body["details"]["seed"]
+
+    def mean(details):
+        return sum(t["logprob"] for t in details["tokens"]) / len(details["tokens"])
+    assert mean(body["details"]) >= mean(others[0])
+    for seed, text in ((body["details"]["seed"], body["generated_text"]), (others[0]["seed"], others[0]["generated_text"])):
+        again = server.generate(PROMPT, max_new_tokens=12, do_sample=True, temperature=1.5, seed=seed)
+        assert again.json()["generated_text"] == text
+    r = server.generate(PROMPT, path="/generate_stream", max_new_tokens=2, do_sample=True, best_of=2)
+    assert "not supported when streaming" in events(r)[0]["error"]
+
+
+def test_best_of_takes_a_permit_for_each_answer(start):
+    s = start("--max-concurrent-requests", "1")
+    assert s.generate(PROMPT, max_new_tokens=2, do_sample=True, best_of=2).status_code == 429
+    assert s.generate(PROMPT, max_new_tokens=2).status_code == 200
+    s = start("--max-concurrent-requests", "2")
+    for _ in range(3):  # all permits come back
+        assert s.generate(PROMPT, max_new_tokens=2, do_sample=True, best_of=2).status_code == 200
+
+
+def test_decoder_input_details(server, start):
+    body = server.generate(PROMPT, max_new_tokens=2, decoder_input_details=True).json()
+    assert body["details"]["prefill"] == []  # as TGI without --enable-prefill-logprobs
+    s = start("--enable-prefill-logprobs")
+    long = "Once upon a time there was a cat who lived in a house. " * 8
+    for _ in range(2):  # the second time the prompt is in the cache, which must not matter
+        details = s.generate(long, max_new_tokens=3, decoder_input_details=True).json()["details"]
+        tokens = s.post("/tokenize", {"inputs": long}).json()
+        assert [p["id"] for p in details["prefill"]] == [t["id"] for t in tokens]
+        assert details["prefill"][0]["logprob"] is None and details["cached_tokens"] == 0
+        assert all(p["logprob"] < 0 for p in details["prefill"][1:])
+    # A token's logprob in a prompt is the one it has as an answer.
+    for n in (1, 2):
+        body = s.generate(PROMPT, max_new_tokens=n, details=True).json()
+        more = s.generate(PROMPT + body["generated_text"], max_new_tokens=1, decoder_input_details=True).json()
+        made, read = body["details"]["tokens"], more["details"]["prefill"][-n:]
+        if [t["id"] for t in made] == [t["id"] for t in read]:  # else the text is tokenized otherwise
+            assert [t["logprob"] for t in made] == [t["logprob"] for t in read]
+
+
+def test_equal_beginnings_are_computed_once(start):
+    s = start()
+    prompt = "Once upon a time there was a cat who lived in a house with many rooms. " * 4
+    first = s.generate(prompt, max_new_tokens=8, details=True)
+    again = s.generate(prompt, max_new_tokens=8, details=True)
+    assert first.json()["details"]["cached_tokens"] == 0
+    cached = again.json()["details"]["cached_tokens"]
+    assert cached % 16 == 0 and cached > len(s.post("/tokenize", {"inputs": prompt}).json()) - 32
+    assert answer(first) == answer(again)
+    assert s.metric("prompteur_prefix_cache_hit_tokens") == cached
+    salted = s.generate(prompt, max_new_tokens=8, details=True, cache_salt="mine")
+    assert salted.json()["details"]["cached_tokens"] == 0
+    key = {"authorization": "Bearer somebody"}
+    body = {"inputs": prompt, "parameters": {"max_new_tokens": 8, "details": True}}
+    assert s.post("/generate", body, headers=key).json()["details"]["cached_tokens"] == 0
+    assert s.post("/generate", body, headers=key).json()["details"]["cached_tokens"] == cached
+    s = start(env={"PREFIX_CACHING": "false"})
+    for _ in range(2):
+        off = s.generate(prompt, max_new_tokens=8, details=True)
+        assert off.json()["details"]["cached_tokens"] == 0
+        assert answer(off) == answer(first)
+
+
+@pytest.mark.parametrize("flags", [["--speculate", "4"], ["--max-batch-prefill-tokens", "7"], ["--threads", "1"],
+                                   ["--kv-memory", "2"]])
+def test_the_same_bytes_whatever_the_server_does(server, start, flags):
+    """Guesses, chunks of prompts, threads, and so little memory that sequences step back for older ones."""
+    prompts = [PROMPT, "What is prompteur?", "The cat sat. The cat sat. The cat sat.", "One sunny day, Tom", "a"] * 4
+    s = start(*flags)
+
+    def ask(server, i):
+        return answer(server.generate(prompts[i], max_new_tokens=60, details=True, do_sample=i % 2 == 1, seed=i))
+    alone = [ask(server, i) for i in range(len(prompts))]
+    with concurrent.futures.ThreadPoolExecutor(len(prompts)) as pool:
+        assert list(pool.map(lambda i: ask(s, i), range(len(prompts)))) == alone
+
+
 def test_too_long(server):
     info = requests.get(server.url + "/info", timeout=10).json()
     total, most = info["max_total_tokens"], info["max_input_tokens"]
@@ -245,9 +335,9 @@ def test_tokenize(server):
 
 def test_concurrent_requests_get_the_bytes_they_get_alone(server):
     prompts = [PROMPT, "What is prompteur?", "The cat", "One sunny day, Tom", "a", "Tell me"] * 6
-    alone = {p: server.generate(p, max_new_tokens=40, details=True).json() for p in set(prompts)}
+    alone = {p: answer(server.generate(p, max_new_tokens=40, details=True)) for p in set(prompts)}
     with concurrent.futures.ThreadPoolExecutor(len(prompts)) as pool:
-        together = list(pool.map(lambda p: server.generate(p, max_new_tokens=40, details=True).json(), prompts))
+        together = list(pool.map(lambda p: answer(server.generate(p, max_new_tokens=40, details=True)), prompts))
     assert together == [alone[p] for p in prompts]
 
 

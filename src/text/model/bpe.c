@@ -4,7 +4,6 @@
  * word, and words met before in the same call are not joined again. Neither changes a token. */
 #include "base/map.h"
 #include "text/model/bpe_int.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +22,7 @@ struct bpe {
     int32_t byte_id[256]; /* <0xXX> or -1 */
     int32_t char_id[DIRECT_CHARS];
     struct str prefix, suffix; /* of symbols inside a word, of a word's last symbol */
+    char affix_text[2][AFFIX_MAX];
     bool fuse_unk, byte_fallback, ignore_merges;
 };
 
@@ -143,10 +143,16 @@ static enum status read_merges(const struct json_val *v, const struct token_mode
     return st == ST_OK ? add_merges(m, out, block, n, rank, e) : st;
 }
 
-static enum status read_affix(const struct json_val *v, const char *name, struct str *out, struct err *e)
+static enum status read_affix(const struct json_val *v, const char *name, char memory[AFFIX_MAX],
+                              struct str *out, struct err *e)
 {
-    json_str(json_get(v, str_from(name)), out);
-    return out->n <= AFFIX_MAX ? ST_OK : err_set(e, ST_LIMIT, "tokenizer.json: `%s` is too long", name);
+    struct str text = STR("");
+    json_str(json_get(v, str_from(name)), &text);
+    if (text.n > AFFIX_MAX)
+        return err_set(e, ST_LIMIT, "tokenizer.json: `%s` is too long", name);
+    memcpy(memory, text.p, text.n);
+    *out = (struct str){memory, text.n};
+    return ST_OK;
 }
 
 static enum status read_options(const struct json_val *v, const struct token_model *m, struct bpe *out,
@@ -154,27 +160,24 @@ static enum status read_options(const struct json_val *v, const struct token_mod
 {
     double dropout;
     struct str unk;
-    char name[8];
+    char text[4];
     if (json_f64(json_get(v, STR("dropout")), &dropout) && dropout > 0)
         return err_set(e, ST_UNSUPPORTED,
                        "tokenizer.json: BPE dropout makes tokens random and is not supported");
     json_bool(json_get(v, STR("fuse_unk")), &out->fuse_unk);
     json_bool(json_get(v, STR("byte_fallback")), &out->byte_fallback);
     json_bool(json_get(v, STR("ignore_merges")), &out->ignore_merges);
-    for (unsigned byte = 0; byte < 256; byte++) {
-        snprintf(name, sizeof name, "<0x%02X>", byte);
-        out->byte_id[byte] = model_id(m, str_from(name));
-    }
+    model_byte_ids(m, out->byte_id);
     for (uint32_t cp = 0; cp < DIRECT_CHARS; cp++)
-        out->char_id[cp] = model_id(m, (struct str){name, utf8_encode(cp, name)});
+        out->char_id[cp] = model_id(m, (struct str){text, utf8_encode(cp, text)});
     out->unk = UNK_NONE;
     if (json_str(json_get(v, STR("unk_token")), &unk)) {
         out->unk = model_id(m, unk);
         if (out->unk < 0)
             out->unk = UNK_MISSING;
     }
-    enum status st = read_affix(v, "continuing_subword_prefix", &out->prefix, e);
-    return st == ST_OK ? read_affix(v, "end_of_word_suffix", &out->suffix, e) : st;
+    enum status st = read_affix(v, "continuing_subword_prefix", out->affix_text[0], &out->prefix, e);
+    return st == ST_OK ? read_affix(v, "end_of_word_suffix", out->affix_text[1], &out->suffix, e) : st;
 }
 
 static enum status bpe_read(const struct json_val *v, struct token_model *m, struct err *e)
@@ -318,15 +321,24 @@ static bool cache_holds(const struct cached_word *c, struct str word, uint64_t h
 
 /* ---- encoding ---- */
 
-static void put_tokens(const struct symbol *symbol, uint32_t n, const struct aligned *text, struct span word,
-                       struct token_list *out, struct scratch *s)
+/* Where a piece's tokens go. `at` counts the bytes of the symbols so far: dropped characters and bytes of an
+ * affix move what follows, as in the library, also past the piece's end. */
+struct sink {
+    const struct aligned *text;
+    struct span piece;
+    uint32_t at;
+    struct token_list *out;
+};
+
+/* A place past the end of the piece cannot be led back to the text: the library leaves it as it is. */
+static void put_tokens(struct sink *to, const struct symbol *symbol, uint32_t n, struct scratch *s)
 {
-    uint32_t at = word.begin;
+    const uint32_t *begin = to->text->begin + to->piece.begin, *end = to->text->end + to->piece.begin;
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t end = at + symbol[i].n_bytes < word.end ? at + symbol[i].n_bytes : word.end;
-        uint32_t first = at < word.end ? at : word.end - 1, last = end > first ? end - 1 : first;
-        token_list_add(out, s, symbol[i].id, text->begin[first], text->end[last]);
-        at = end;
+        uint32_t at = to->at, stop = at + symbol[i].n_bytes;
+        bool inside = stop <= to->piece.end - to->piece.begin;
+        token_list_add(to->out, s, symbol[i].id, inside ? begin[at] : at, inside ? end[stop - 1] : stop);
+        to->at = stop;
     }
 }
 
@@ -341,14 +353,12 @@ static struct symbol *word_symbols(const struct bpe *b, struct scratch *s, size_
     return symbol;
 }
 
-static void encode_word(const struct token_model *m, const struct aligned *text, struct span word,
-                        struct token_list *out, struct scratch *s)
+static void encode_word(const struct token_model *m, struct str bytes, struct sink *to, struct scratch *s)
 {
-    struct str bytes = {text->p + word.begin, word.end - word.begin};
     uint64_t hash = hash_bytes(bytes.p, bytes.n, m->hash_key);
     struct cached_word *c = cache_slot(s, bytes, hash);
     if (cache_holds(c, bytes, hash)) {
-        put_tokens(c->symbol, c->n_symbol, text, word, out, s);
+        put_tokens(to, c->symbol, c->n_symbol, s);
         return;
     }
     struct word w = {.m = m, .b = m->state, .s = s};
@@ -357,46 +367,45 @@ static void encode_word(const struct token_model *m, const struct aligned *text,
         return;
     split_characters(&w, bytes);
     w.n = merges_join(&w.b->merges, w.symbol, w.n, s);
-    put_tokens(w.symbol, w.n, text, word, out, s);
+    put_tokens(to, w.symbol, w.n, s);
     if (c)
         *c = (struct cached_word){hash, bytes.p, (uint32_t)bytes.n, w.n, w.symbol};
 }
 
 /* Cuts between two known characters that no token has side by side. */
-static void encode_long(const struct token_model *m, const struct aligned *text, struct span piece,
-                        struct token_list *out, struct scratch *s)
+static void encode_long(const struct token_model *m, struct str piece, struct sink *to, struct scratch *s)
 {
     const struct bpe *b = m->state;
-    struct str all = {text->p, piece.end};
-    struct span word = {piece.begin, piece.begin};
     uint32_t before = 0, cp;
+    size_t word = 0;
     bool known_before = false;
-    while (word.end < piece.end && s->status == ST_OK) {
-        unsigned n = utf8_decode(all, word.end, &cp);
-        bool known = character_id(m, (struct str){all.p + word.end, n}, cp) >= 0;
+    for (size_t at = 0; at < piece.n && s->status == ST_OK;) {
+        unsigned n = utf8_decode(piece, at, &cp);
+        bool known = character_id(m, (struct str){piece.p + at, n}, cp) >= 0;
         if (known && known_before && !merges_met(&b->merges, before, cp)) {
-            encode_word(m, text, word, out, s);
-            word.begin = word.end;
+            encode_word(m, (struct str){piece.p + word, at - word}, to, s);
+            word = at;
         }
-        word.end += n;
+        at += n;
         before = cp;
         known_before = known;
     }
-    encode_word(m, text, word, out, s);
+    encode_word(m, (struct str){piece.p + word, piece.n - word}, to, s);
 }
 
 static void bpe_encode(const struct token_model *m, const struct aligned *text, struct span piece,
                        struct token_list *out, struct scratch *s)
 {
     const struct bpe *b = m->state;
-    uint32_t n = piece.end - piece.begin;
-    int32_t whole = b->ignore_merges ? model_id(m, (struct str){text->p + piece.begin, n}) : -1;
+    struct str bytes = {text->p + piece.begin, piece.end - piece.begin};
+    struct sink to = {.text = text, .piece = piece, .out = out};
+    int32_t whole = b->ignore_merges ? model_id(m, bytes) : -1;
     if (whole >= 0)
         token_list_add(out, s, whole, text->begin[piece.begin], text->end[piece.end - 1]);
-    else if (b->merges.may_cut && n >= CUT_FROM_BYTES)
-        encode_long(m, text, piece, out, s);
+    else if (b->merges.may_cut && bytes.n >= CUT_FROM_BYTES)
+        encode_long(m, bytes, &to, s);
     else
-        encode_word(m, text, piece, out, s);
+        encode_word(m, bytes, &to, s);
 }
 
 const struct token_model_kind model_bpe = {

@@ -2,12 +2,14 @@
 #include "base/map.h"
 #include "base/rng.h"
 #include "text/model/model_int.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define VOCAB_MAX (16u << 20)
 
-static const struct token_model_kind *const kinds[] = {&model_bpe};
+static const struct token_model_kind *const kinds[] = {&model_bpe, &model_wordpiece, &model_wordlevel,
+                                                       &model_unigram};
 
 /* ---- vocabulary ---- */
 
@@ -20,10 +22,11 @@ enum status model_vocab_alloc(struct token_model *m, uint64_t n_id, size_t n_ent
         cap *= 2;
     m->token = calloc(n_id + 1, sizeof *m->token);
     m->slot = calloc(cap, sizeof *m->slot);
+    m->entry = malloc((n_entry + 1) * sizeof *m->entry);
     m->n_token = (uint32_t)n_id;
     m->slot_mask = cap - 1;
     m->hash_key = rng_entropy();
-    if (!m->token || !m->slot)
+    if (!m->token || !m->slot || !m->entry)
         return err_set(e, ST_NO_MEMORY, "no memory for a vocabulary of %u", m->n_token);
     return ST_OK;
 }
@@ -33,7 +36,7 @@ static struct id_slot *slot_find(const struct token_model *m, struct str token, 
 {
     for (size_t i = hash & m->slot_mask;; i = (i + 1) & m->slot_mask) {
         struct id_slot *s = &m->slot[i];
-        if (!s->id_plus_1 || (s->hash == hash >> 32 && str_eq(m->token[s->id_plus_1 - 1], token)))
+        if (!s->entry_plus_1 || (s->hash == hash >> 32 && str_eq(m->entry[s->entry_plus_1 - 1].text, token)))
             return s;
     }
 }
@@ -43,19 +46,14 @@ static uint64_t token_hash(const struct token_model *m, struct str token)
     return hash_bytes(token.p, token.n, m->hash_key);
 }
 
-enum status model_vocab_put(struct token_model *m, struct str token, uint32_t id, struct err *e)
+void model_vocab_add(struct token_model *m, struct str token, uint32_t id)
 {
     uint64_t hash = token_hash(m, token);
     struct id_slot *s = slot_find(m, token, hash);
-    if (m->token[id].p && !str_eq(m->token[id], token))
-        return err_set(e, ST_INVALID,
-                       "tokenizer.json: tokens `" STR_FMT "` and `" STR_FMT "` have the same id %u",
-                       STR_ARG(m->token[id]), STR_ARG(token), id);
-    if (s->id_plus_1)
-        m->token[s->id_plus_1 - 1] = (struct str){0};
+    if (!s->entry_plus_1)
+        *s = (struct id_slot){(uint32_t)(hash >> 32), ++m->n_entry};
     m->token[id] = (struct str){token.p ? token.p : "", token.n};
-    *s = (struct id_slot){(uint32_t)(hash >> 32), id + 1};
-    return ST_OK;
+    m->entry[s->entry_plus_1 - 1] = (struct id_entry){m->token[id], (int32_t)id};
 }
 
 uint64_t model_id_prepare(const struct token_model *m, struct str token)
@@ -67,7 +65,8 @@ uint64_t model_id_prepare(const struct token_model *m, struct str token)
 
 int32_t model_id_prepared(const struct token_model *m, struct str token, uint64_t hash)
 {
-    return (int32_t)slot_find(m, token, hash)->id_plus_1 - 1;
+    uint32_t entry = slot_find(m, token, hash)->entry_plus_1;
+    return entry ? m->entry[entry - 1].id : -1;
 }
 
 int32_t model_id(const struct token_model *m, struct str token)
@@ -90,9 +89,13 @@ enum status model_read_vocab(const struct json_val *v, struct token_model *m, st
         n = id >= n ? id + 1 : n;
     }
     enum status st = model_vocab_alloc(m, n, json_len(v), e);
-    for (it = json_iter(v); st == ST_OK && (item = json_next(&it, &key));)
+    for (it = json_iter(v); st == ST_OK && (item = json_next(&it, &key));) {
+        int32_t before = model_id(m, key);
         if (json_u64(item, &id))
-            st = model_vocab_put(m, key, (uint32_t)id, e);
+            model_vocab_add(m, key, (uint32_t)id);
+        if (before >= 0 && (uint64_t)before != id) /* a key again: only its last id counts */
+            m->token[before] = (struct str){0};
+    }
     return st;
 }
 
@@ -107,6 +110,22 @@ enum status model_read_token(const struct token_model *m, const struct json_val 
     return *out >= 0 ? ST_OK
                      : err_set(e, ST_INVALID, "tokenizer.json: %s `" STR_FMT "` is out of the vocabulary",
                                name, STR_ARG(text));
+}
+
+enum status model_read_str(const struct json_val *v, const char *name, struct str *out, struct err *e)
+{
+    return json_str(json_get(v, str_from(name)), out)
+               ? ST_OK
+               : err_set(e, ST_INVALID, "tokenizer.json: model has no text `%s`", name);
+}
+
+void model_byte_ids(const struct token_model *m, int32_t id[256])
+{
+    for (unsigned byte = 0; byte < 256; byte++) {
+        char name[8];
+        snprintf(name, sizeof name, "<0x%02X>", byte);
+        id[byte] = model_id(m, str_from(name));
+    }
 }
 
 /* ---- tokens ---- */
@@ -136,22 +155,69 @@ void token_list_add(struct token_list *l, struct scratch *s, int32_t id, uint32_
     l->stop[l->n++] = stop;
 }
 
+void model_add_word(int32_t id, const struct aligned *text, struct span piece, struct token_list *out,
+                    struct scratch *s)
+{
+    if (id >= 0)
+        token_list_add(out, s, id, text->begin[piece.begin], text->end[piece.end - 1]);
+    else if (s->status == ST_OK)
+        s->status =
+            err_set(s->e, ST_INVALID, "the text has unknown words and the vocabulary no unknown token");
+}
+
 /* ---- reading ---- */
+
+/* Older files do not say which model it is: what only one of them has tells, in the library's order. */
+static struct str infer_type(const struct json_val *v)
+{
+    const struct json_val *vocab = json_get(v, STR("vocab"));
+    bool unk = json_is(json_get(v, STR("unk_token")), JSON_STRING);
+    if (json_is(vocab, JSON_ARRAY))
+        return STR("Unigram");
+    if (json_is(json_get(v, STR("merges")), JSON_ARRAY))
+        return STR("BPE");
+    if (unk && json_is(json_get(v, STR("continuing_subword_prefix")), JSON_STRING) &&
+        json_is(json_get(v, STR("max_input_chars_per_word")), JSON_UINT))
+        return STR("WordPiece");
+    return unk ? STR("WordLevel") : STR("without a type");
+}
 
 enum status model_read(const struct json_val *v, struct token_model *out, struct err *e)
 {
-    struct str type = STR("BPE");
+    const struct json_val *named = json_get(v, STR("type"));
+    struct str type = named ? STR("") : infer_type(v);
     if (!json_is(v, JSON_OBJECT))
         return err_set(e, ST_INVALID, "tokenizer.json has no `model`");
-    json_str(json_get(v, STR("type")), &type);
+    json_str(named, &type);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (!str_eq(type, str_from(kinds[i]->type)))
             continue;
         out->kind = kinds[i];
+        out->unknown = -1;
         return kinds[i]->read(v, out, e);
     }
     return err_set(e, ST_UNSUPPORTED, "tokenizer.json: model `" STR_FMT "` is not supported by this version",
                    STR_ARG(type));
+}
+
+enum status model_own_texts(struct token_model *m, struct err *e)
+{
+    size_t n = 0;
+    for (uint32_t id = 0; id < m->n_token; id++)
+        n += m->token[id].n;
+    char *at = m->text_memory = malloc(n + 1);
+    if (!at)
+        return err_set(e, ST_NO_MEMORY, "no memory for the vocabulary");
+    for (uint32_t id = 0; id < m->n_token; id++) {
+        if (!m->token[id].p)
+            continue;
+        memcpy(at, m->token[id].p, m->token[id].n);
+        m->token[id].p = at;
+        at += m->token[id].n;
+    }
+    for (uint32_t i = 0; i < m->n_entry; i++)
+        m->entry[i].text = m->token[m->entry[i].id];
+    return ST_OK;
 }
 
 void model_fini(struct token_model *m)
@@ -159,6 +225,8 @@ void model_fini(struct token_model *m)
     if (m->kind && m->state)
         m->kind->free_state(m->state);
     free(m->slot);
+    free(m->entry);
+    free(m->text_memory);
     free(m->token);
     *m = (struct token_model){0};
 }

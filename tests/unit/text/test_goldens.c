@@ -4,8 +4,10 @@
 #include "json/json.h"
 #include <string.h>
 
-static const char *const names[] = {"llama-2", "mistral-v0.1", "mistral-v0.3", "llama-3",        "gpt-2",
-                                    "qwen2.5", "phi-3",        "mistral-nemo", "deepseek-coder", "gemma"};
+static const char *const names[] = {
+    "llama-2", "mistral-v0.1", "mistral-v0.3",    "llama-3",        "gpt-2",
+    "qwen2.5", "phi-3",        "mistral-nemo",    "bert",           "t5",
+    "falcon",  "gemma",        "xlm-roberta-31k", "deepseek-coder", "stories-512"};
 
 static struct tokenizer *open_published(const char *name)
 {
