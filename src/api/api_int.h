@@ -80,8 +80,9 @@ struct api {
 void api_respond_error(struct api *a, struct http_req *r, enum api_error kind, const char *text);
 /* In plain text whatever the route, as TGI's framework does. */
 void api_respond_shape_error(struct http_req *r, enum status status, const char *text);
-/* False after answering 415. */
-bool api_require_json(struct http_req *r);
+/* May a request with a body be looked at? False after answering that it is no JSON or that the model is not
+ * there yet. */
+bool api_accepts(struct api *a, struct http_req *r);
 /* metrics.c */
 MUST_CHECK enum status api_metrics_new(struct api *a);
 /* Families whose bounds need the limits. */

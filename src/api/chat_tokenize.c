@@ -111,12 +111,8 @@ void handle_chat_tokenize(struct http_req *r, void *api)
     struct api *a = api;
     struct err e;
     metric_count(a->metric[METRIC_REQUEST_COUNT], 0, 1);
-    if (!api_require_json(r))
+    if (!api_accepts(a, r))
         return;
-    if (!a->ready) {
-        api_respond_error(a, r, API_LOADING, NULL);
-        return;
-    }
     struct chat_job *j = calloc(1, sizeof *j);
     if (j) {
         struct str body = http_req_body(r);

@@ -62,12 +62,8 @@ void handle_tokenize(struct http_req *r, void *api)
 {
     struct api *a = api;
     struct err e;
-    if (!api_require_json(r))
+    if (!api_accepts(a, r))
         return;
-    if (!a->ready) {
-        api_respond_error(a, r, API_LOADING, NULL);
-        return;
-    }
     struct tokenize_job *j = calloc(1, sizeof *j);
     if (j) {
         j->api = a;
