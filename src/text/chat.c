@@ -57,13 +57,17 @@ enum status chat_new(const struct tokenizer *t, struct chat **out, struct err *e
 
 enum status chat_from_source(struct str source, struct chat **out, struct err *e)
 {
-    enum status st = chat_alloc(NULL, out, e);
+    struct chat *c;
+    enum status st = chat_alloc(NULL, &c, e);
     if (st != ST_OK)
         return st;
-    st = chat_template_compile(source, &(*out)->template, e);
-    if (st != ST_OK)
-        chat_free(*out);
-    return st;
+    st = chat_template_compile(source, &c->template, e);
+    if (st != ST_OK) {
+        chat_free(c);
+        return st;
+    }
+    *out = c;
+    return ST_OK;
 }
 
 void chat_free(struct chat *c)
