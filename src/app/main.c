@@ -107,7 +107,8 @@ int main(int argc, char **argv)
     const struct command *command = argc > 1 ? command_find(argv[1]) : NULL;
     int skip = command ? 2 : 1;
     if (argc > 1 && !command && argv[1][0] != '-') {
-        fprintf(stderr, "prompteur: unknown command `%s`; commands: serve, logits, template; see prompteur --help\n",
+        fprintf(stderr,
+                "prompteur: unknown command `%s`; commands: serve, logits, template; see prompteur --help\n",
                 argv[1]);
         return EXIT_USAGE;
     }
