@@ -43,6 +43,7 @@ static enum status render(struct chat_job *j, const struct json_doc *doc)
     if (st != ST_OK)
         return st;
     j->stage = CHAT_TEMPLATE;
+    in.n_bytes = j->body.n;
     const struct chat *chat = j->api->model.chat;
     return chat ? chat_render(chat, &in, &j->text, &j->err)
                 : err_set(&j->err, ST_NOT_FOUND, "%s", j->api->model.no_chat);

@@ -92,9 +92,10 @@ static enum status render(struct template_run *run, const struct chat_input *in,
 }
 
 /* Every member of the line is a variable, but for `now`. */
-static enum status answer(void *self, const struct json_val *line, struct json_writer *w, struct err *e)
+static enum status answer(void *self, const struct json_val *line, size_t n_bytes, struct json_writer *w,
+                          struct err *e)
 {
-    struct chat_input in = {0};
+    struct chat_input in = {.n_bytes = n_bytes};
     struct json_iter it = json_iter(line);
     const struct json_val *v;
     struct str key;

@@ -83,7 +83,7 @@ static enum status answer(struct session *s, struct str line, struct err *e)
         return st;
     jw_init(&w, &s->out);
     jw_object(&w);
-    st = s->lines->answer(s->lines->self, json_root(doc), &w, e);
+    st = s->lines->answer(s->lines->self, json_root(doc), line.n, &w, e);
     if (st == ST_OK)
         jw_end_object(&w);
     json_free(doc);

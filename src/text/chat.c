@@ -127,6 +127,7 @@ enum status chat_render(const struct chat *c, const struct chat_input *in, struc
         vars[n++] = in->more[i];
     ctx.vars = vars;
     ctx.n_vars = n;
+    ctx.max_steps = TEMPLATE_STEPS_FOR(in->n_bytes);
     set_now(in, &ctx);
     bool has_tools = in->tools && !json_is(in->tools, JSON_NULL);
     bool use_tools = c->with_tools && (has_tools || !c->template);

@@ -22,6 +22,7 @@ struct chat_input {
     bool add_generation_prompt;
     const struct template_var *more; /* [n_more] win over all others of the same name */
     size_t n_more;
+    size_t n_bytes; /* of the JSON that all this comes from: the time a template may take is in proportion */
     const struct tm *now; /* what strftime_now() sees; NULL: the local time */
     int now_us;
 };

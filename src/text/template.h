@@ -38,7 +38,10 @@ struct template_context {
     size_t max_memory_bytes; /* 0: TEMPLATE_DEFAULT_MEMORY_BYTES. What the values of a render may take */
 };
 
-#define TEMPLATE_DEFAULT_STEPS        (10u << 20)
+#define TEMPLATE_DEFAULT_STEPS (1u << 19) /* some 50 ms */
+/* What a conversation of n bytes may cost: in proportion to it, so that a template that only burns time ends
+ * in milliseconds and a long conversation has its due. */
+#define TEMPLATE_STEPS_FOR(n_bytes)   (TEMPLATE_DEFAULT_STEPS + (uint64_t)(n_bytes) * 64)
 #define TEMPLATE_DEFAULT_MEMORY_BYTES (256u << 20)
 
 /* Appends the text to `out`, whose maximum bounds it; variables are borrowed for the call. Otherwise `out`

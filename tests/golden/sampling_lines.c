@@ -122,8 +122,10 @@ static enum status write_pick(struct case_line *c, struct json_writer *w, struct
     return st;
 }
 
-static enum status answer(void *self, const struct json_val *line, struct json_writer *w, struct err *e)
+static enum status answer(void *self, const struct json_val *line, size_t n_bytes, struct json_writer *w,
+                          struct err *e)
 {
+    (void)n_bytes;
     struct case_line *c = self;
     c->line = line;
     read_arrays(c);
