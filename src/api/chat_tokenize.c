@@ -94,6 +94,13 @@ static void job_free(struct chat_job *j)
     free(j);
 }
 
+/* What the template said, whole, or what is wrong with it. */
+static const char *template_reason(struct chat_job *j)
+{
+    buf_put_char(&j->text, '\0');
+    return j->status == ST_INVALID && !j->text.failed ? j->text.p : j->err.text;
+}
+
 static void loop_chat(void *arg)
 {
     struct chat_job *j = arg;
@@ -102,8 +109,10 @@ static void loop_chat(void *arg)
         http_respond(r, 200, "application/json", buf_str(&j->answer), NULL, 0);
     else if (r && j->stage == CHAT_SHAPE)
         api_respond_shape_error(r, j->status, j->err.text);
+    else if (r && j->stage == CHAT_TEMPLATE)
+        api_respond_error(j->api, r, API_TEMPLATE, template_reason(j));
     else if (r)
-        api_respond_error(j->api, r, j->stage == CHAT_TEMPLATE ? API_TEMPLATE : API_VALIDATION, j->err.text);
+        api_respond_error(j->api, r, API_VALIDATION, j->err.text);
     job_free(j);
 }
 

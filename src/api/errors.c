@@ -2,7 +2,6 @@
  * path. */
 #include "api/errors.h"
 #include "json/json.h"
-#include <stdio.h>
 
 static const struct {
     unsigned http_status;
@@ -36,14 +35,17 @@ unsigned api_shape_http_status(enum status status)
 
 void api_error_render(enum api_error kind, const char *text, struct buf *out)
 {
-    char sentence[ERR_TEXT_MAX + 64];
     struct json_writer w;
-    snprintf(sentence, sizeof sentence, "%s%s", errors[kind].text, text ? text : "");
+    struct buf sentence;
+    buf_init(&sentence, out->max);
+    buf_put_str(&sentence, str_from(errors[kind].text));
+    buf_put_str(&sentence, str_from(text));
     jw_init(&w, out);
     jw_object(&w);
     jw_key(&w, "error");
-    jw_cstr(&w, sentence);
+    jw_str(&w, buf_str(&sentence));
     jw_key(&w, "error_type");
     jw_cstr(&w, errors[kind].type);
     jw_end_object(&w);
+    buf_fini(&sentence);
 }

@@ -61,9 +61,11 @@ def test_what_a_template_raises_reaches_the_client(start, model):
     r = chat(s, ("critic", "hmm"))
     assert r.status_code == 422
     assert r.json() == {"error": "Template error: Only friends may speak, not critic!", "error_type": "template_error"}
+    long = "ä\n" * 3000
+    assert chat(s, (long, "hmm")).json()["error"] == f"Template error: Only friends may speak, not {long}!"
     r = chat(s, ("user", None))  # Python would raise a TypeError
     assert r.status_code == 422 and "line 6" in r.json()["error"]
-    assert s.metric("tgi_request_failure") == 2
+    assert s.metric("tgi_request_failure") == 3
     assert chat(s, ("user", "still there?")).status_code == 200
 
 
