@@ -1,12 +1,13 @@
 /* What a KV store keeps, and how a number becomes that.
  *
- * 16-bit and 8-bit floats saturate: a finite number never becomes infinite. fp8 numbers are counted in the
+ * f16 and fp8 saturate: a finite number never becomes infinite. fp8 numbers are counted in the
  * layer's scale, which a checkpoint may bring. int8 numbers are counted in a scale of their own row, the
  * largest of them / 127, so that what a row becomes never depends on another row. Something that is not
  * finite stays visible: the row reads as NaN in int8, the number itself in the others. Every device encodes
  * with this code, and all read code * scale in float32: their stores hold the same numbers. */
 #include "backend/backend_int.h"
 #include "quant/convert.h"
+#include <float.h>
 #include <math.h>
 
 #define CHUNK      64
@@ -67,23 +68,21 @@ float kv_row_scale(enum elem_type type, const float *x, uint32_t n, float fixed)
     return largest < INT8_TINY ? 0 : largest / INT8_MAX_F;
 }
 
-static float within_f16(float x)
+/* x * by, within the limit when x is finite. */
+static float counted(float x, float by, float limit)
 {
-    float mag = fabsf(x);
-    return mag > F16_MAX && mag < INFINITY ? copysignf(F16_MAX, x) : x;
+    float y = x * by;
+    return fabsf(y) > limit && fabsf(x) <= FLT_MAX ? copysignf(limit, x) : y;
 }
 
 void kv_row_encode(enum elem_type type, void *codes, const float *x, uint32_t n, float scale)
 {
     const struct elem_format *format = elem_format_get(type);
-    float y[CHUNK], by = scale > 0 ? 1 / scale : 0;
+    float y[CHUNK], by = scale > 0 ? 1 / scale : 0, limit = type == ELEM_F16 ? F16_MAX : FLT_MAX;
     for (uint32_t at = 0; at < n; at += CHUNK) {
         uint32_t m = n - at < CHUNK ? n - at : CHUNK;
         for (uint32_t i = 0; i < m; i++)
-            y[i] = x[at + i] * by;
-        if (type == ELEM_F16)
-            for (uint32_t i = 0; i < m; i++)
-                y[i] = within_f16(y[i]);
+            y[i] = counted(x[at + i], by, limit);
         format->encode((uint8_t *)codes + (size_t)at * format->elem_bytes, y, m);
     }
 }
