@@ -85,10 +85,12 @@ static enum status load(struct serve *s, struct err *e)
     if (st != ST_OK)
         return st == ST_LIMIT ? err_prefix(e, "%s", kv.why) : st;
     const struct engine_limits *l = engine_limits(s->engine);
-    log_info("KV cache: %" PRIu64 " MiB reserved for %u tokens; at most %u tokens a request, %u of them "
+    log_info("KV cache: %" PRIu64
+             " MiB reserved for %u tokens in %s; at most %u tokens a request, %u of them "
              "prompt; %u sequences at once (%s)",
-             l->kv_bytes >> 20, l->max_batch_total_tokens, l->max_total_tokens, l->max_input_tokens,
-             l->max_batch_size, kv.why);
+             l->kv_bytes >> 20, l->max_batch_total_tokens,
+             elem_format_get(model_backend(s->lm.model)->caps.kv)->name, l->max_total_tokens,
+             l->max_input_tokens, l->max_batch_size, kv.why);
     return ST_OK;
 }
 

@@ -68,6 +68,13 @@ static enum compute_type compute_choice(const struct options *o, const struct mo
     return strcmp(cfg->dtype, "float32") == 0 ? COMPUTE_F32 : COMPUTE_BF16;
 }
 
+static enum kv_type kv_choice(const struct options *o)
+{
+    enum kv_type kv;
+    BUG_ON(!kv_type_find(option_text(o, OPT_KV_CACHE_DTYPE), &kv)); /* options.def lists the same names */
+    return kv;
+}
+
 enum status loaded_model_open(const struct options *o, const char *dir, struct loaded_model *out,
                               struct err *e)
 {
@@ -75,6 +82,7 @@ enum status loaded_model_open(const struct options *o, const char *dir, struct l
     enum status st = ckpt_open(dir, &out->ckpt, e);
     if (st == ST_OK) {
         struct backend_options bo = {.compute = compute_choice(o, ckpt_config(out->ckpt)),
+                                     .kv = kv_choice(o),
                                      .n_threads = (unsigned)option_u64(o, OPT_THREADS, 0),
                                      .isa = option_text(o, OPT_ISA)};
         st = backend_open(option_text(o, OPT_BACKEND), &bo, &out->backend, e);

@@ -13,8 +13,12 @@
 /* What activations are multiplied in. It belongs to the whole model and is the same for 1 row and 1,000. */
 enum compute_type { COMPUTE_F32, COMPUTE_BF16 };
 
+/* What the KV store keeps keys and values in. */
+enum kv_type { KV_AS_COMPUTE, KV_FLOAT16, KV_BFLOAT16, KV_FP8_E4M3FN, KV_FP8_E5M2, KV_INT8, KV_TYPE_COUNT };
+
 struct backend_options {
     enum compute_type compute;
+    enum kv_type kv;
     unsigned n_threads; /* 0: as many as this process may use */
     const char *isa;    /* NULL: the best this machine has; or a name that backend_isa_names() lists */
 };
@@ -22,6 +26,7 @@ struct backend_options {
 struct backend_caps {
     const char *name;     /* "cpu" */
     char description[96]; /* "avx512_bf16, 2 threads": for logs and /info */
+    enum elem_type kv;    /* what the KV store holds */
     uint32_t page_tokens; /* positions a KV page holds; divides ATTENTION_SPLIT_TOKENS */
     uint32_t max_rows;    /* most tokens a step may have */
     uint32_t ops;         /* bit 1u << op_kind for each operation that run() knows */
@@ -44,8 +49,14 @@ struct weight_desc {
     void *release_arg;
 };
 
+/* What a layer's fp8 numbers count: key = code * k, value = code * v. */
+struct kv_scale {
+    float k, v;
+};
+
 struct kv_desc {
     uint32_t n_layer, n_kv_head, d_head, n_page;
+    const struct kv_scale *scale; /* [n_layer], finite and above 0, read by kv_new(); NULL: all 1 */
 };
 
 struct backend {
@@ -85,6 +96,8 @@ void backend_close(struct backend *b);
 /* Comma-separated names for messages and --help. */
 const char *backend_names(void);
 const char *backend_isa_names(void);
+/* "auto", "float16", "fp8_e4m3fn", ...; false when there is none of that name. */
+MUST_CHECK bool kv_type_find(const char *name, enum kv_type *out);
 
 /* Rewrites what the device lacks with operations it has (compose.c): multi-part linears become single ones,
  * an accumulating linear becomes linear + add. A missing operation that nothing can replace is an error

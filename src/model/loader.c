@@ -86,6 +86,35 @@ struct linear_weights load_linear(struct loader *l, uint32_t n_out, uint32_t n_i
     return w;
 }
 
+/* A tensor of one number above 0 into *x; false when there is none. */
+static bool load_number(struct loader *l, const char *prefix, const char *suffix, float *x)
+{
+    char name[TENSOR_NAME_MAX + 16];
+    snprintf(name, sizeof name, "%s.%s", prefix, suffix);
+    const struct ckpt_tensor *t = ckpt_find(l->ck, str_from(name));
+    if (!t || l->status != ST_OK)
+        return false;
+    const struct elem_format *format = elem_format_get(t->type);
+    if (t->n_bytes == format->elem_bytes)
+        format->decode(x, t->data, 1);
+    if (t->n_bytes != format->elem_bytes || !isfinite(*x) || *x <= 0)
+        l->status = err_set(l->e, ST_INVALID, "%s: tensor %s: expected one number above 0", t->file, name);
+    return true;
+}
+
+struct kv_scale load_kv_scale(struct loader *l, const char *prefix_fmt, ...)
+{
+    FORMAT_NAME(prefix, prefix_fmt);
+    struct kv_scale scale = {1, 1};
+    enum elem_type kv = l->m->be->caps.kv;
+    if (kv != ELEM_FP8_E4M3 && kv != ELEM_FP8_E5M2)
+        return scale;
+    bool k = load_number(l, prefix, "k_scale", &scale.k), v = load_number(l, prefix, "v_scale", &scale.v);
+    if (!k && !v && load_number(l, prefix, "kv_scale", &scale.k))
+        scale.v = scale.k;
+    return scale;
+}
+
 struct weight *load_computed(struct loader *l, const float *x, uint32_t n, const char *name)
 {
     if (l->status != ST_OK)

@@ -32,8 +32,11 @@ enum status model_load(const struct ckpt *ck, struct backend *be, struct model *
     m->loaded = calloc(m->cap_loaded, sizeof *m->loaded);
     m->layer = calloc(cfg->n_layer, sizeof *m->layer);
     enum status st = ST_OK;
-    if (!m->loaded || !m->layer)
+    m->kv_scale = calloc(cfg->n_layer, sizeof *m->kv_scale);
+    if (!m->loaded || !m->layer || !m->kv_scale)
         st = err_set(e, ST_NO_MEMORY, "no memory for %u layers", cfg->n_layer);
+    for (uint32_t i = 0; st == ST_OK && i < cfg->n_layer; i++)
+        m->kv_scale[i] = (struct kv_scale){1, 1};
     if (st == ST_OK)
         st = arch->check(cfg, m, e);
     if (st == ST_OK)
@@ -57,6 +60,7 @@ void model_free(struct model *m)
     arena_fini(&m->step);
     free(m->loaded);
     free(m->layer);
+    free(m->kv_scale);
     free(m);
 }
 
@@ -92,7 +96,8 @@ static struct kv_desc kv_shape(const struct model *m, uint32_t n_page)
     return (struct kv_desc){.n_layer = m->cfg->n_layer,
                             .n_kv_head = m->cfg->n_kv_head,
                             .d_head = m->cfg->d_head,
-                            .n_page = n_page};
+                            .n_page = n_page,
+                            .scale = m->kv_scale};
 }
 
 uint64_t model_kv_page_bytes(const struct model *m)

@@ -33,6 +33,7 @@ struct model {
 
     struct weight *embed, *final_norm, *head, *inv_freq;
     struct decoder_layer *layer; /* [cfg->n_layer] */
+    struct kv_scale *kv_scale;   /* [cfg->n_layer] */
 
     struct loaded_weight *loaded; /* every weight once, in load order */
     uint32_t n_loaded, cap_loaded;
@@ -68,6 +69,9 @@ struct weight *load_vector(struct loader *l, uint32_t n, const char *name_fmt, .
 /* `prefix`.weight and, when asked for, `prefix`.bias. */
 struct linear_weights load_linear(struct loader *l, uint32_t n_out, uint32_t n_in, bool bias,
                                   const char *prefix_fmt, ...) PRINTF_LIKE(5, 6);
+/* What a layer's fp8 keys and values count: `prefix`.k_scale and .v_scale, or .kv_scale for both, one number
+ * each; 1 where the checkpoint has none and for stores of other types. */
+struct kv_scale load_kv_scale(struct loader *l, const char *prefix_fmt, ...) PRINTF_LIKE(2, 3);
 /* A vector that was computed, not stored. */
 struct weight *load_computed(struct loader *l, const float *x, uint32_t n, const char *name);
 /* inv_freq [d_rope / 2] of the configuration's rope, as transformers computes it. */

@@ -5,12 +5,13 @@
 
 #include "base/str.h"
 
-enum elem_type { ELEM_F32, ELEM_F16, ELEM_BF16, ELEM_TYPE_COUNT };
+enum elem_type { ELEM_F32, ELEM_F16, ELEM_BF16, ELEM_FP8_E4M3, ELEM_FP8_E5M2, ELEM_INT8, ELEM_TYPE_COUNT };
 
 struct elem_format {
     enum elem_type type;
-    const char *name;             /* "bf16": logs and flags */
-    const char *safetensors_name; /* "BF16": the dtype field of a safetensors header */
+    const char *name; /* "bf16": logs and flags */
+    const char
+        *safetensors_name; /* "BF16": the dtype field of a safetensors header; NULL: none is read in it */
     uint32_t elem_bytes;
     /* n elements; src and dst do not overlap; src needs no alignment. Encoding rounds to nearest, ties to
      * even. */

@@ -75,9 +75,14 @@ void tensor_free(struct tensor *t)
 
 struct device *device_open(const char *isa, enum compute_type compute, unsigned n_threads)
 {
+    return device_open_kv(isa, compute, KV_AS_COMPUTE, n_threads);
+}
+
+struct device *device_open_kv(const char *isa, enum compute_type compute, enum kv_type kv, unsigned n_threads)
+{
     struct device *d = calloc(1, sizeof *d);
     struct err e;
-    struct backend_options o = {.compute = compute, .n_threads = n_threads, .isa = isa};
+    struct backend_options o = {.compute = compute, .kv = kv, .n_threads = n_threads, .isa = isa};
     if (backend_open(isa ? "cpu" : "ref", &o, &d->b, &e) != ST_OK)
         fail_msg("%s", e.text);
     arena_init(&d->arena, 1 << 24);
@@ -112,11 +117,10 @@ void device_settle(struct device *d)
         assert_int_equal(d->b->vt->weight_settle(d->b, d->weight[i], NULL), ST_OK);
 }
 
-void device_kv(struct device *d, uint32_t n_layer, uint32_t n_kv_head, uint32_t d_head, uint32_t n_page)
+void device_kv(struct device *d, const struct kv_desc *desc)
 {
-    struct kv_desc desc = {.n_layer = n_layer, .n_kv_head = n_kv_head, .d_head = d_head, .n_page = n_page};
     assert_null(d->kv);
-    assert_int_equal(d->b->vt->kv_new(d->b, &desc, &d->kv, NULL), ST_OK);
+    assert_int_equal(d->b->vt->kv_new(d->b, desc, &d->kv, NULL), ST_OK);
 }
 
 void device_begin(struct device *d, uint32_t n_tok)

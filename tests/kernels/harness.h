@@ -49,11 +49,13 @@ struct device {
 
 /* isa NULL: the reference. */
 struct device *device_open(const char *isa, enum compute_type compute, unsigned n_threads);
+struct device *device_open_kv(const char *isa, enum compute_type compute, enum kv_type kv,
+                              unsigned n_threads);
 void device_close(struct device *d);
 struct weight *device_weight(struct device *d, const struct tensor *t, unsigned roles);
 void device_settle(struct device *d);
 /* A KV store, replacing none. */
-void device_kv(struct device *d, uint32_t n_layer, uint32_t n_kv_head, uint32_t d_head, uint32_t n_page);
+void device_kv(struct device *d, const struct kv_desc *desc);
 /* Starts a program of that many rows, all wanted; ops go into d->program. */
 void device_begin(struct device *d, uint32_t n_tok);
 /* A value holding the table's first n_tok rows. */

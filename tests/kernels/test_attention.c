@@ -1,30 +1,52 @@
 /* Attention over pages at every level against the reference, and against itself in other company.
  *
- * Keys are rotated by angle zero (inv_freq 0), so that both sides store the same bytes. Tolerance, for a row
- * that sees T positions: a score is a chain of d products and errs by at most delta = (d + 4) roundings of
- * the largest sum of |q k| (taken as the scale times d times both maxima); a weight errs by a factor exp(2
- * delta) and a few roundings, the weighted mean of values by that and T more roundings, times the largest
- * value. */
+ * Keys are rotated by angle zero (inv_freq 0), so that both sides store the same numbers, whatever the
+ * store's type makes of them: the type adds nothing to the tolerance. Tolerance, for a row that sees T
+ * positions: a score is a chain of d products and errs by at most delta = (d + 4) roundings of the largest
+ * sum of |q k| (taken as the scale times d times both maxima); a weight errs by a factor exp(2 delta) and a
+ * few roundings, the weighted mean of values by that and T more roundings, times the largest value. */
 #include "kernels/harness.h"
 #include <math.h>
 
 struct attention_case {
     enum compute_type compute;
     uint32_t n_head, n_kv_head, d_head, window, n_tok;
+    enum kv_type kv; /* the tests go through all of them */
+    const struct kv_scale *scale;
 };
 
+#define CASE(compute_, n_head_, n_kv_head_, d_head_, window_, n_tok_)                                        \
+    {.compute = compute_,                                                                                    \
+     .n_head = n_head_,                                                                                      \
+     .n_kv_head = n_kv_head_,                                                                                \
+     .d_head = d_head_,                                                                                      \
+     .window = window_,                                                                                      \
+     .n_tok = n_tok_}
+
 static const struct attention_case cases[] = {
-    {COMPUTE_F32, 4, 4, 16, 0, 40},    {COMPUTE_F32, 4, 1, 20, 7, 90},      {COMPUTE_F32, 8, 2, 64, 0, 300},
-    {COMPUTE_F32, 2, 2, 6, 0, 17},     {COMPUTE_F32, 6, 2, 80, 300, 700},   {COMPUTE_BF16, 4, 2, 32, 0, 530},
-    {COMPUTE_BF16, 9, 3, 64, 33, 130}, {COMPUTE_BF16, 8, 1, 96, 0, 65},     {COMPUTE_BF16, 70, 1, 16, 0, 33},
-    {COMPUTE_BF16, 2, 1, 256, 0, 270}, {COMPUTE_BF16, 4, 4, 128, 256, 600},
+    CASE(COMPUTE_F32, 4, 4, 16, 0, 40),      CASE(COMPUTE_F32, 4, 1, 20, 7, 90),
+    CASE(COMPUTE_F32, 8, 2, 64, 0, 300),     CASE(COMPUTE_F32, 2, 2, 6, 0, 17),
+    CASE(COMPUTE_F32, 6, 2, 80, 300, 700),   CASE(COMPUTE_BF16, 4, 2, 32, 0, 530),
+    CASE(COMPUTE_BF16, 9, 3, 64, 33, 130),   CASE(COMPUTE_BF16, 8, 1, 96, 0, 65),
+    CASE(COMPUTE_BF16, 70, 1, 16, 0, 33),    CASE(COMPUTE_BF16, 2, 1, 256, 0, 270),
+    CASE(COMPUTE_BF16, 4, 4, 128, 256, 600),
 };
 
 #define N_CASE   (sizeof cases / sizeof *cases)
-#define RANGE    1.5f /* of queries, keys and values */
+#define N_TRIAL  (N_CASE + 6 * (KV_TYPE_COUNT - 1)) /* every case, then each other type of store with six */
+#define RANGE    1.5f                               /* of queries, keys and values */
 #define N_LAYER  2
 #define LAYER    1
 #define SEQS_MAX 3
+
+static struct attention_case trial(size_t i)
+{
+    if (i < N_CASE)
+        return cases[i];
+    struct attention_case c = cases[(i - N_CASE) * 2 % N_CASE];
+    c.kv = (enum kv_type)(1 + (i - N_CASE) % (KV_TYPE_COUNT - 1));
+    return c;
+}
 
 /* Queries, keys and values of a sequence, one row a position. */
 struct sequence {
@@ -81,7 +103,7 @@ static struct tensor stack(const struct sequence *s, uint32_t n_seq, int which)
 static struct rig rig_new(const char *isa, unsigned n_threads, const struct attention_case *c,
                           const struct sequence *s, uint32_t n_seq)
 {
-    struct rig g = {.d = device_open(isa, c->compute, n_threads),
+    struct rig g = {.d = device_open_kv(isa, c->compute, c->kv, n_threads),
                     .c = c,
                     .n_seq = n_seq,
                     .q = stack(s, n_seq, 0),
@@ -89,7 +111,11 @@ static struct rig rig_new(const char *isa, unsigned n_threads, const struct atte
                     .v = stack(s, n_seq, 2),
                     .inv_freq = tensor_constant(c->d_head / 2, 0)};
     const struct tensor *t[4] = {&g.q, &g.k, &g.v, &g.inv_freq};
-    device_kv(g.d, N_LAYER, c->n_kv_head, c->d_head, SEQS_MAX * PAGES_EACH);
+    device_kv(g.d, &(struct kv_desc){.n_layer = N_LAYER,
+                                     .n_kv_head = c->n_kv_head,
+                                     .d_head = c->d_head,
+                                     .n_page = SEQS_MAX * PAGES_EACH,
+                                     .scale = c->scale});
     for (int i = 0; i < 4; i++)
         g.table[i] = device_weight(g.d, t[i], i < 3 ? WEIGHT_EMBED : WEIGHT_VECTOR);
     for (uint32_t i = 0; i < n_seq; i++) {
@@ -184,27 +210,83 @@ static void rig_step(struct rig *g, const uint32_t *n)
     }
 }
 
+static void equals_reference(const struct attention_case *c, size_t number)
+{
+    const char *isa[ISA_MAX];
+    unsigned n_isa = isa_list(isa);
+    struct sequence s = sequence_new(c, 100, c->n_tok);
+    struct rig want = rig_new(NULL, 1, c, &s, 1);
+    rig_step(&want, &c->n_tok);
+    double delta = (c->d_head + 4) * ROUNDING * sqrt(c->d_head) * RANGE * RANGE;
+    double limit = (2 * delta + (c->n_tok + 16) * ROUNDING) * RANGE;
+    for (unsigned j = 0; j < n_isa; j++) {
+        struct rig got = rig_new(isa[j], 2, c, &s, 1);
+        char what[64];
+        snprintf(what, sizeof what, "case %zu %s", number, isa[j]);
+        rig_step(&got, &c->n_tok);
+        assert_near(what, got.y[0], want.y[0], NULL, 0, limit, (size_t)c->n_tok * c->n_head * c->d_head);
+        rig_free(&got);
+    }
+    rig_free(&want);
+    sequence_free(&s);
+}
+
 static void attention_equals_reference(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_TRIAL; i++) {
+        struct attention_case c = trial(i);
+        equals_reference(&c, i);
+    }
+}
+
+/* A checkpoint's fp8 scales: so small that keys and values saturate, which their mean then shows. */
+static void scales_of_a_layer_count(void **state)
+{
+    (void)state;
+    const struct kv_scale scale[N_LAYER] = {[LAYER] = {0x1p-9f, 0x1p-10f}};
+    const float largest[] = {[KV_FP8_E4M3FN] = 448 * 0x1p-10f, [KV_FP8_E5M2] = 1.5f};
+    for (unsigned kv = KV_FP8_E4M3FN; kv <= KV_FP8_E5M2; kv++) {
+        struct attention_case c = cases[2];
+        c.kv = (enum kv_type)kv;
+        c.scale = scale;
+        equals_reference(&c, kv);
+        struct sequence s = sequence_new(&c, 100, c.n_tok);
+        struct rig g = rig_new("scalar", 1, &c, &s, 1);
+        float top = 0;
+        rig_step(&g, &c.n_tok);
+        for (uint32_t i = 0; i < c.n_head * c.d_head; i++) /* the first position sees its own value alone */
+            top = fmaxf(top, fabsf(g.y[0][i]));
+        assert_true(top <= largest[kv] && top > 0.9f * largest[kv]);
+        rig_free(&g);
+        sequence_free(&s);
+    }
+}
+
+/* A key or value that is not finite shows in every row that sees it, in whatever it is kept. */
+static void failures_stay_visible(void **state)
 {
     (void)state;
     const char *isa[ISA_MAX];
     unsigned n_isa = isa_list(isa);
-    for (size_t i = 0; i < N_CASE; i++) {
-        const struct attention_case *c = &cases[i];
-        struct sequence s = sequence_new(c, 100, c->n_tok);
-        struct rig want = rig_new(NULL, 1, c, &s, 1);
-        rig_step(&want, &c->n_tok);
-        double delta = (c->d_head + 4) * ROUNDING * sqrt(c->d_head) * RANGE * RANGE;
-        double limit = (2 * delta + (c->n_tok + 16) * ROUNDING) * RANGE;
-        for (unsigned j = 0; j < n_isa; j++) {
-            struct rig got = rig_new(isa[j], 2, c, &s, 1);
-            char what[64];
-            snprintf(what, sizeof what, "case %zu %s", i, isa[j]);
-            rig_step(&got, &c->n_tok);
-            assert_near(what, got.y[0], want.y[0], NULL, 0, limit, (size_t)c->n_tok * c->n_head * c->d_head);
-            rig_free(&got);
+    const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (unsigned i = 0; i < n_isa * KV_TYPE_COUNT * 6; i++) {
+        struct attention_case c = cases[i % 2];
+        const uint32_t at = 20, cols = c.n_head * c.d_head;
+        c.kv = (enum kv_type)(i / 6 % KV_TYPE_COUNT);
+        c.window = 0;
+        struct sequence s = sequence_new(&c, 400, c.n_tok);
+        float *x = (float *)(i % 2 ? s.v.data : s.k.data);
+        x[(size_t)at * c.n_kv_head * c.d_head + 3] = bad[i / 2 % 3];
+        struct rig g = rig_new(isa[i / 6 / KV_TYPE_COUNT], 1, &c, &s, 1);
+        rig_step(&g, &c.n_tok);
+        for (uint32_t row = 0; row < c.n_tok; row++) {
+            bool finite = true;
+            for (uint32_t j = 0; j < cols; j++)
+                finite &= isfinite(g.y[0][(size_t)row * cols + j]) != 0;
+            assert_int_equal(finite, row < at);
         }
-        rig_free(&want);
+        rig_free(&g);
         sequence_free(&s);
     }
 }
@@ -216,8 +298,8 @@ static void attention_bytes_depend_on_the_row_alone(void **state)
     (void)state;
     const char *isa[ISA_MAX];
     unsigned n_isa = isa_list(isa);
-    for (size_t i = 0; i < N_CASE * n_isa; i++) {
-        const struct attention_case *c = &cases[i / n_isa];
+    for (size_t i = 0; i < N_TRIAL * n_isa; i++) {
+        const struct attention_case now = trial(i / n_isa), *c = &now;
         struct sequence s[SEQS_MAX];
         for (uint32_t j = 0; j < SEQS_MAX; j++)
             s[j] = sequence_new(c, 200 + 10 * j, c->n_tok / (j + 1));
@@ -253,8 +335,8 @@ static void stale_pages_are_invisible(void **state)
     (void)state;
     const char *isa[ISA_MAX];
     unsigned n_isa = isa_list(isa);
-    for (size_t i = 0; i < N_CASE * n_isa; i++) {
-        const struct attention_case *c = &cases[i / n_isa];
+    for (size_t i = 0; i < N_TRIAL * n_isa; i++) {
+        const struct attention_case now = trial(i / n_isa), *c = &now;
         struct sequence s = sequence_new(c, 300, c->n_tok);
         struct rig clean = rig_new(isa[i % n_isa], 1, c, &s, 1), used = rig_new(isa[i % n_isa], 1, c, &s, 1);
         rig_step(&clean, &c->n_tok);
@@ -283,14 +365,27 @@ static void stale_pages_are_invisible(void **state)
 static void page_bytes_are_exact(void **state)
 {
     (void)state;
-    struct device *f32 = device_open("scalar", COMPUTE_F32, 1),
-                  *bf16 = device_open("scalar", COMPUTE_BF16, 1);
-    struct kv_desc d = {.n_layer = 22, .n_kv_head = 4, .d_head = 64, .n_page = 1};
-    uint64_t numbers = 22ull * 4 * 64 * 2 * f32->b->caps.page_tokens;
-    assert_int_equal(f32->b->vt->kv_page_bytes(f32->b, &d), numbers * 4);
-    assert_int_equal(bf16->b->vt->kv_page_bytes(bf16->b, &d), numbers * 2);
-    device_close(f32);
-    device_close(bf16);
+    static const struct {
+        enum compute_type compute;
+        enum kv_type kv;
+        enum elem_type elem;
+        uint32_t number_bytes, row_bytes;
+    } rows[] = {{COMPUTE_F32, KV_AS_COMPUTE, ELEM_F32, 4, 0},
+                {COMPUTE_BF16, KV_AS_COMPUTE, ELEM_BF16, 2, 0},
+                {COMPUTE_F32, KV_BFLOAT16, ELEM_BF16, 2, 0},
+                {COMPUTE_BF16, KV_FLOAT16, ELEM_F16, 2, 0},
+                {COMPUTE_BF16, KV_FP8_E4M3FN, ELEM_FP8_E4M3, 1, 0},
+                {COMPUTE_BF16, KV_FP8_E5M2, ELEM_FP8_E5M2, 1, 0},
+                {COMPUTE_BF16, KV_INT8, ELEM_INT8, 1, 4}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct device *d = device_open_kv("scalar", rows[i].compute, rows[i].kv, 1);
+        struct kv_desc desc = {.n_layer = 22, .n_kv_head = 4, .d_head = 64, .n_page = 1};
+        uint64_t n_row = 22ull * 4 * 2 * d->b->caps.page_tokens;
+        assert_int_equal(d->b->caps.kv, rows[i].elem);
+        assert_int_equal(d->b->vt->kv_page_bytes(d->b, &desc),
+                         n_row * (64 * rows[i].number_bytes + rows[i].row_bytes));
+        device_close(d);
+    }
 }
 
 int main(void)
@@ -299,6 +394,8 @@ int main(void)
         cmocka_unit_test(attention_equals_reference),
         cmocka_unit_test(attention_bytes_depend_on_the_row_alone),
         cmocka_unit_test(stale_pages_are_invisible),
+        cmocka_unit_test(scales_of_a_layer_count),
+        cmocka_unit_test(failures_stay_visible),
         cmocka_unit_test(page_bytes_are_exact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

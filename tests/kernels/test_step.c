@@ -63,9 +63,10 @@ static struct weight *add(struct decoder *m, uint32_t n_row, uint32_t n_col, uns
     return device_weight(m->d, t, roles);
 }
 
-static struct decoder decoder_new(const char *isa, enum compute_type compute, unsigned n_threads)
+static struct decoder decoder_new(const char *isa, enum compute_type compute, enum kv_type kv,
+                                  unsigned n_threads)
 {
-    struct decoder m = {.d = device_open(isa, compute, n_threads),
+    struct decoder m = {.d = device_open_kv(isa, compute, kv, n_threads),
                         .tensors = calloc(WEIGHTS_MAX, sizeof *m.tensors)};
     m.embed = add(&m, N_VOCAB, D_MODEL, WEIGHT_EMBED | WEIGHT_LINEAR);
     m.final_norm = add(&m, 1, D_MODEL, WEIGHT_VECTOR);
@@ -81,7 +82,7 @@ static struct decoder decoder_new(const char *isa, enum compute_type compute, un
             .up = add(&m, D_FF, D_MODEL, WEIGHT_LINEAR),
             .down = add(&m, D_MODEL, D_FF, WEIGHT_LINEAR),
         };
-    device_kv(m.d, LAYERS, N_KV, D_HEAD, 8);
+    device_kv(m.d, &(struct kv_desc){.n_layer = LAYERS, .n_kv_head = N_KV, .d_head = D_HEAD, .n_page = 8});
     return m;
 }
 
@@ -169,15 +170,16 @@ static void steps_are_the_same_with_any_number_of_threads(void **state)
     (void)state;
     const char *isa[ISA_MAX];
     unsigned n_isa = isa_list(isa);
-    for (unsigned i = 0; i < 2 * n_isa; i++) {
+    for (unsigned i = 0; i < 2 * n_isa * KV_TYPE_COUNT; i++) {
         float *want = NULL;
         for (unsigned threads = 1; threads <= 5; threads++) {
-            struct decoder m = decoder_new(isa[i / 2], i % 2 ? COMPUTE_BF16 : COMPUTE_F32, threads);
+            struct decoder m = decoder_new(isa[i / 2 % n_isa], i % 2 ? COMPUTE_BF16 : COMPUTE_F32,
+                                           (enum kv_type)(i / 2 / n_isa), threads);
             if (threads % 2)
                 device_settle(m.d);
             float *got = run_once(&m, N_TOK);
             if (want) {
-                assert_same(isa[i / 2], got, want, N_TOK * N_VOCAB);
+                assert_same(isa[i / 2 % n_isa], got, want, N_TOK * N_VOCAB);
                 free(got);
             } else {
                 want = got;
@@ -200,7 +202,7 @@ static void settling_beside_steps_changes_nothing(void **state)
     const char *isa[ISA_MAX];
     unsigned n_isa = isa_list(isa);
     for (unsigned i = 0; i < n_isa; i++) {
-        struct decoder m = decoder_new(isa[i], COMPUTE_BF16, 2);
+        struct decoder m = decoder_new(isa[i], COMPUTE_BF16, KV_AS_COMPUTE, 2);
         float *want = run_once(&m, N_TOK);
         struct thread settler;
         assert_int_equal(thread_start(&settler, "settle", settle_all, m.d, NULL), ST_OK);
@@ -224,8 +226,8 @@ static void runs_allocate_nothing(void **state)
     (void)state;
     const char *isa[ISA_MAX];
     unsigned n_isa = isa_list(isa);
-    for (unsigned i = 0; i < n_isa; i++) {
-        struct decoder m = decoder_new(isa[i], COMPUTE_BF16, 2);
+    for (unsigned i = 0; i < n_isa * KV_TYPE_COUNT; i++) {
+        struct decoder m = decoder_new(isa[i % n_isa], COMPUTE_BF16, (enum kv_type)(i / n_isa), 2);
         struct plain_batch b;
         emit(&m, 60);
         assert_int_equal(m.d->b->vt->reserve(m.d->b, &m.d->program, NULL), ST_OK);
@@ -250,12 +252,12 @@ static void step_equals_reference(void **state)
     const char *isa[ISA_MAX];
     unsigned n_isa = isa_list(isa);
     for (unsigned compute = 0; compute < 2; compute++) {
-        struct decoder ref = decoder_new(NULL, (enum compute_type)compute, 1);
+        struct decoder ref = decoder_new(NULL, (enum compute_type)compute, KV_AS_COMPUTE, 1);
         float *want = run_once(&ref, N_TOK), largest = 0;
         for (size_t i = 0; i < N_TOK * N_VOCAB; i++)
             largest = fmaxf(largest, fabsf(want[i]));
         for (unsigned i = 0; i < n_isa; i++) {
-            struct decoder m = decoder_new(isa[i], (enum compute_type)compute, 2);
+            struct decoder m = decoder_new(isa[i], (enum compute_type)compute, KV_AS_COMPUTE, 2);
             float *got = run_once(&m, N_TOK);
             assert_near(isa[i], got, want, NULL, 0, (double)largest * (compute == COMPUTE_BF16 ? 1e-2 : 1e-5),
                         N_TOK * N_VOCAB);

@@ -5,7 +5,8 @@
  * from 0, an item computes scores, weights and a weighted sum of its own, and merges them in order: prefill
  * and decode run the same loop. A row's chain covers exactly the positions that it sees, in order; what else
  * is in its item does not matter. Nothing outside a row's positions is ever multiplied, so stale numbers in a
- * page cannot leak. */
+ * page cannot leak. A store of smaller numbers is made float32 a split at a time, so that one kernel serves
+ * all. */
 #include "backend/cpu/cpu_int.h"
 #include <math.h>
 #include <string.h>
@@ -22,12 +23,14 @@ struct pass {
     const struct op_attention *op;
     const struct kv *kv;
     uint32_t seq, row, n_row;
-    uint32_t kv_head, head, n_head; /* first query head and how many */
-    float *queries;                 /* interleaved in tiles, scaled */
-    float *score;                   /* [n_query][256] */
-    float *part, *sum;              /* [n_query][d_value]: of this split, of all splits so far */
-    float *max, *total;             /* [n_query] of all splits so far */
-    const void *key[SPLIT_BLOCKS], *value[SPLIT_BLOCKS];
+    uint32_t kv_head, head, n_head;  /* first query head and how many */
+    float *queries;                  /* interleaved in tiles, scaled */
+    float *score;                    /* [n_query][256] */
+    float *part, *sum;               /* [n_query][d_value]: of this split, of all splits so far */
+    float *max, *total;              /* [n_query] of all splits so far */
+    float *widened;                  /* [16 * 16][d_value]: keys or values of a split, where they need it */
+    enum elem_type type;             /* of the panels */
+    const void *panel[SPLIT_BLOCKS]; /* keys, then values of the split's blocks */
 };
 
 /* Positions [begin, end). */
@@ -49,6 +52,12 @@ static struct span visible(const struct pass *a, uint32_t row)
     return (struct span){window && end > window ? end - window : 0, end};
 }
 
+/* What kernels multiply as it lies; all else becomes float32 first. */
+static bool is_direct(enum elem_type kv_type)
+{
+    return kv_type == ELEM_F32 || kv_type == ELEM_BF16;
+}
+
 static uint32_t rows_per_item(const struct op_attention *o)
 {
     uint32_t group = o->n_head / o->n_kv_head;
@@ -63,9 +72,10 @@ static size_t padded(uint32_t d)
 enum status attention_reserve(struct cpu *cpu, const struct program *p, const struct op_attention *o,
                               struct err *e)
 {
-    (void)p;
     size_t d = padded(o->d_head);
     size_t floats = QUERIES_MAX * (d + ATTENTION_SPLIT_TOKENS + 2 * d + 2);
+    if (!is_direct(p->kv->type))
+        floats += ATTENTION_SPLIT_TOKENS * d;
     enum status st = ST_OK;
     for (unsigned m = 0; m < cpu->n_member && st == ST_OK; m++)
         st = scratch_reserve(&cpu->member[m].attention, floats * sizeof(float), e);
@@ -88,16 +98,39 @@ static void load_queries(struct pass *a)
     }
 }
 
+enum part { KEYS, VALUES };
+
+/* Keys or values of the blocks, float32 or bf16: where they lie, or made float32. */
+static void load_panels(struct pass *a, enum part part, uint32_t block, uint32_t n_block)
+{
+    const struct kv *kv = a->kv;
+    const uint32_t *page = a->run->in->page + a->run->in->page_begin[a->seq];
+    for (uint32_t b = 0; b < n_block; b++) {
+        uint8_t *base = kv_block(kv, a->op->layer, page[block + b], a->kv_head);
+        const uint8_t *codes = part == KEYS ? base : base + kv->key_bytes;
+        a->panel[b] = codes;
+        if (is_direct(kv->type))
+            continue;
+        const struct block_scales *scales = kv_scales(kv, a->op->layer, base);
+        struct dequantise_tile tile = {
+            .type = kv->type,
+            .x = codes,
+            .y = a->widened + (size_t)b * PANEL_COLS * kv->d_value,
+            .n_row = part == KEYS ? a->op->d_head : CPU_PAGE_TOKENS,
+            .n_col = part == KEYS ? PANEL_COLS : kv->d_value,
+            .by_row = part == VALUES,
+            .scale = part == KEYS ? scales->key : scales->value,
+        };
+        a->run->cpu->level->attention->dequantise(&tile);
+        a->panel[b] = tile.y;
+    }
+}
+
 /* Scores of all queries with the blocks' positions, into columns from 0. */
-static void compute_scores(struct pass *a, uint32_t block, uint32_t n_block)
+static void compute_scores(struct pass *a, uint32_t n_block)
 {
     const struct linear_kernels *linear = a->run->cpu->level->linear_f32;
     uint32_t n_query = a->n_row * a->n_head, d = a->op->d_head;
-    const uint32_t *page = a->run->in->page + a->run->in->page_begin[a->seq];
-    for (uint32_t b = 0; b < n_block; b++) {
-        a->key[b] = kv_block(a->kv, a->op->layer, page[block + b], a->kv_head);
-        a->value[b] = (const uint8_t *)a->key[b] + a->kv->key_bytes;
-    }
     for (uint32_t first = 0; first < n_query; first += linear->max_rows) {
         uint32_t n = n_query - first < linear->max_rows ? n_query - first : linear->max_rows;
         struct linear_tile tile = {
@@ -105,11 +138,11 @@ static void compute_scores(struct pass *a, uint32_t block, uint32_t n_block)
             .n_row = n,
             .k = d,
             .n_col = n_block * PANEL_COLS,
-            .panels = a->key,
+            .panels = a->panel,
             .y = a->score + (size_t)first * ATTENTION_SPLIT_TOKENS,
             .y_stride = ATTENTION_SPLIT_TOKENS,
         };
-        linear->tile[a->kv->type](&tile);
+        linear->tile[a->type](&tile);
     }
 }
 
@@ -120,7 +153,7 @@ static void weigh(struct pass *a, uint32_t query, uint32_t n, struct span cols)
     struct attention_tile tile = {
         .p = a->score + (size_t)query * ATTENTION_SPLIT_TOKENS,
         .p_stride = ATTENTION_SPLIT_TOKENS,
-        .v = a->value,
+        .v = a->panel,
         .begin = cols.begin,
         .end = cols.end,
         .n_row = n,
@@ -129,7 +162,7 @@ static void weigh(struct pass *a, uint32_t query, uint32_t n, struct span cols)
     };
     if (cols.begin >= cols.end)
         return;
-    if (a->kv->type == ELEM_BF16)
+    if (a->type == ELEM_BF16)
         kernels->weigh_bf16(&tile);
     else
         kernels->weigh_f32(&tile);
@@ -177,7 +210,9 @@ static void run_split(struct pass *a, struct span tokens)
     struct span cols[QUERIES_MAX], common = {0, n_col};
     float max[QUERIES_MAX], total[QUERIES_MAX];
     uint32_t active = a->n_row, active_end = 0;
-    compute_scores(a, block, n_block);
+    load_panels(a, KEYS, block, n_block);
+    compute_scores(a, n_block);
+    load_panels(a, VALUES, block, n_block);
     for (uint32_t r = 0; r < a->n_row; r++) {
         struct span seen = span_meet(visible(a, r), tokens);
         cols[r] = (struct span){seen.begin - base, seen.end - base};
@@ -231,6 +266,7 @@ static void run_item(const struct run *run, const struct op_attention *o, unsign
             .run = run,
             .op = o,
             .kv = run->p->kv,
+            .type = is_direct(run->p->kv->type) ? run->p->kv->type : ELEM_F32,
             .seq = seq,
             .row = row,
             .n_row = n_row,
@@ -243,6 +279,7 @@ static void run_item(const struct run *run, const struct op_attention *o, unsign
             .sum = memory + QUERIES_MAX * (2 * d + ATTENTION_SPLIT_TOKENS),
             .max = memory + QUERIES_MAX * (3 * d + ATTENTION_SPLIT_TOKENS),
             .total = memory + QUERIES_MAX * (3 * d + ATTENTION_SPLIT_TOKENS + 1),
+            .widened = memory + QUERIES_MAX * (3 * d + ATTENTION_SPLIT_TOKENS + 2),
         };
         run_pass(&a);
     }

@@ -72,6 +72,7 @@ enum status backend_cpu_open(const struct backend_options *o, struct backend **o
         return err_set(e, ST_NO_MEMORY, "no memory for the CPU device");
     cpu->base = (struct backend){.vt = &cpu_vtable,
                                  .caps = {.name = "cpu",
+                                          .kv = kv_elem_type(o),
                                           .page_tokens = CPU_PAGE_TOKENS,
                                           .max_rows = CPU_MAX_ROWS,
                                           .ops = OP_ALL_BITS,

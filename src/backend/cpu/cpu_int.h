@@ -63,13 +63,20 @@ struct weight {
     void *release_arg;
 };
 
+/* What 16 keys and 16 values count. */
+struct block_scales {
+    float key[CPU_PAGE_TOKENS], value[CPU_PAGE_TOKENS];
+};
+
 /* Blocks of one layer, page and KV head: keys as a panel (columns are the page's tokens, k the dimensions),
- * then values [16][d_value]. Padding dimensions stay zero for ever. */
+ * then values [16][d_value], then, if rows have scales of their own, struct block_scales. Padding dimensions
+ * stay zero for ever. */
 struct kv {
     struct kv_desc desc;
     enum elem_type type;
     uint32_t d_value; /* d_head rounded up to 16 */
-    size_t key_bytes, block_bytes;
+    size_t key_bytes, value_bytes, block_bytes;
+    struct block_scales *layer_scales; /* [n_layer], of rows without one of their own */
     uint8_t *base;
     size_t map_bytes;
 };
@@ -136,6 +143,13 @@ static inline uint8_t *kv_block(const struct kv *kv, uint32_t layer, uint32_t pa
 {
     size_t at = ((size_t)layer * kv->desc.n_page + page) * kv->desc.n_kv_head + head;
     return kv->base + at * kv->block_bytes;
+}
+
+static inline struct block_scales *kv_scales(const struct kv *kv, uint32_t layer, uint8_t *block)
+{
+    if (kv_has_row_scales(kv->type))
+        return (struct block_scales *)(block + kv->key_bytes + kv->value_bytes);
+    return &kv->layer_scales[layer];
 }
 
 /* ---- linear.c ---- */

@@ -148,9 +148,7 @@ static void panel_row(const struct weight *w, const uint8_t *panels, uint32_t ro
     for (uint32_t first = 0; first < w->n_col; first += ROW_CHUNK) {
         uint32_t n = w->n_col - first < ROW_CHUNK ? w->n_col - first : ROW_CHUNK;
         for (uint32_t i = 0; i < n; i++) {
-            size_t k = first + i;
-            size_t at =
-                w->store == ELEM_BF16 ? (k / 2 * PANEL_COLS + lane) * 2 + k % 2 : k * PANEL_COLS + lane;
+            size_t at = panel_index(w->store, first + i, lane);
             memcpy(chunk + i * bytes, panel + at * bytes, bytes);
         }
         format->decode(y + first, chunk, n);

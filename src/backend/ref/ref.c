@@ -2,8 +2,9 @@
  *
  * One thread, sums in double precision, in the obvious order. It knows only the simplest form of each
  * operation, so that compose.c is exercised too. In bf16 compute it rounds what a linear multiplies (weights
- * and activations) and what the KV store holds to bf16, and nothing else. It must never be clever: when
- * another device differs from it by more than the arithmetic explains, the other device is wrong. */
+ * and activations) to bf16; what the KV store holds it rounds to the store's type; and nothing else. It must
+ * never be clever: when another device differs from it by more than the arithmetic explains, the other device
+ * is wrong. */
 #include "backend/backend_int.h"
 #include "quant/convert.h"
 #include <math.h>
@@ -30,7 +31,9 @@ struct weight {
 
 struct kv {
     struct kv_desc desc;
-    float *k, *v; /* [layer][page][kv_head][REF_PAGE_TOKENS][d_head] */
+    float *k, *v; /* [layer][page][kv_head][REF_PAGE_TOKENS][d_head]: what the store's type makes of them */
+    struct kv_scale *scale; /* [layer] */
+    uint8_t *codes;         /* of a row, on their way */
 };
 
 static struct ref *ref_of(struct backend *b)
@@ -89,30 +92,36 @@ static uint64_t ref_kv_page_bytes(const struct backend *b, const struct kv_desc 
     return (uint64_t)d->n_layer * d->n_kv_head * d->d_head * REF_PAGE_TOKENS * 2 * sizeof(float);
 }
 
-static enum status ref_kv_new(struct backend *b, const struct kv_desc *d, struct kv **out, struct err *e)
-{
-    struct kv *kv = calloc(1, sizeof *kv);
-    size_t half = ref_kv_page_bytes(b, d) / 2 * d->n_page;
-    float *k = calloc(1, half + 1), *v = calloc(1, half + 1);
-    if (!kv || !k || !v) {
-        free(kv);
-        free(k);
-        free(v);
-        return err_set(e, ST_NO_MEMORY, "no memory for a KV store of %zu bytes", half * 2);
-    }
-    *kv = (struct kv){*d, k, v};
-    *out = kv;
-    return ST_OK;
-}
-
 static void ref_kv_free(struct backend *b, struct kv *kv)
 {
     (void)b;
     if (kv) {
         free(kv->k);
         free(kv->v);
+        free(kv->scale);
+        free(kv->codes);
         free(kv);
     }
+}
+
+static enum status ref_kv_new(struct backend *b, const struct kv_desc *d, struct kv **out, struct err *e)
+{
+    struct kv *kv = calloc(1, sizeof *kv);
+    size_t half = ref_kv_page_bytes(b, d) / 2 * d->n_page;
+    if (kv)
+        *kv = (struct kv){.desc = *d,
+                          .k = calloc(1, half + 1),
+                          .v = calloc(1, half + 1),
+                          .scale = calloc(d->n_layer, sizeof *kv->scale),
+                          .codes = malloc(d->d_head * sizeof(float) + 1)};
+    if (!kv || !kv->k || !kv->v || !kv->scale || !kv->codes) {
+        ref_kv_free(b, kv);
+        return err_set(e, ST_NO_MEMORY, "no memory for a KV store of %zu bytes", half * 2);
+    }
+    for (uint32_t i = 0; i < d->n_layer; i++)
+        kv->scale[i] = kv_layer_scale(b->caps.kv, d, i);
+    *out = kv;
+    return ST_OK;
 }
 
 /* Offset of position `pos` of sequence `s` in the store, for one layer and KV head. */
@@ -198,6 +207,17 @@ static void rotate_head(float *head, const float *table, uint32_t half)
     }
 }
 
+/* A row as the store gives it back. */
+static void keep_row(const struct run *run, float *kept, const float *x, uint32_t n, float fixed)
+{
+    enum elem_type type = run->ref->base.caps.kv;
+    float scale = kv_row_scale(type, x, n, fixed);
+    kv_row_encode(type, run->p->kv->codes, x, n, scale);
+    elem_format_get(type)->decode(kept, run->p->kv->codes, n);
+    for (uint32_t i = 0; i < n; i++)
+        kept[i] *= scale;
+}
+
 static void run_rope_kv(const struct run *run, const struct op_rope_kv *o)
 {
     struct kv *kv = run->p->kv;
@@ -211,10 +231,8 @@ static void run_rope_kv(const struct run *run, const struct op_rope_kv *o)
                 const float *v = row_of(run, o->v, r) + h * o->d_head;
                 size_t at = kv_offset(kv, run->in, s, run->in->pos[r], o->layer, h);
                 rotate_head(k, table, o->d_rope / 2);
-                for (uint32_t i = 0; i < o->d_head; i++) {
-                    kv->k[at + i] = rounded(run->ref, k[i]);
-                    kv->v[at + i] = rounded(run->ref, v[i]);
-                }
+                keep_row(run, kv->k + at, k, o->d_head, kv->scale[o->layer].k);
+                keep_row(run, kv->v + at, v, o->d_head, kv->scale[o->layer].v);
             }
         }
 }
@@ -402,6 +420,7 @@ enum status backend_ref_open(const struct backend_options *o, struct backend **o
     r->base = (struct backend){.vt = &ref_vtable,
                                .caps = {.name = "ref",
                                         .description = "scalar reference, 1 thread",
+                                        .kv = kv_elem_type(o),
                                         .page_tokens = REF_PAGE_TOKENS,
                                         .max_rows = REF_MAX_ROWS,
                                         .ops = OP_ALL_BITS}};

@@ -22,6 +22,7 @@ static void load_layer(struct loader *l, const struct model_config *c, uint32_t 
     w->k = load_linear(l, d_kv, c->d_model, ab, "model.layers.%u.self_attn.k_proj", i);
     w->v = load_linear(l, d_kv, c->d_model, ab, "model.layers.%u.self_attn.v_proj", i);
     w->o = load_linear(l, c->d_model, d_q, ab, "model.layers.%u.self_attn.o_proj", i);
+    l->m->kv_scale[i] = load_kv_scale(l, "model.layers.%u.self_attn", i);
     w->mlp_norm = load_vector(l, c->d_model, "model.layers.%u.post_attention_layernorm.weight", i);
     w->gate = load_linear(l, c->d_ff, c->d_model, mb, "model.layers.%u.mlp.gate_proj", i);
     w->up = load_linear(l, c->d_ff, c->d_model, mb, "model.layers.%u.mlp.up_proj", i);

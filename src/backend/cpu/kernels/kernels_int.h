@@ -22,7 +22,7 @@
 /* ---- linear: y[r][c] (+)= sum_k a[r][k] * w[c][k] + bias[c] ----
  *
  * A panel holds 16 columns c for all k, in k order:
- *   bf16: [ceil(k / 2)][16][2], the missing odd k as zero; f16 and f32: [k][16].
+ *   bf16: [ceil(k / 2)][16][2], the missing odd k as zero; all others: [k][16].
  * Columns beyond n_col are present in the panel as zeros. Activations are interleaved by row:
  *   float: [k][n_row]; bf16 pairs: [ceil(k / 2)][n_row][2], the missing odd k as zero. */
 struct linear_tile {
@@ -55,14 +55,14 @@ static ALWAYS_INLINE const uint8_t *linear_panel(const struct linear_tile *t, ui
 
 static inline size_t panel_bytes(enum elem_type type, uint32_t k)
 {
-    switch (type) {
-    case ELEM_F32:
-        return (size_t)k * PANEL_COLS * 4;
-    case ELEM_F16:
-        return (size_t)k * PANEL_COLS * 2;
-    default:
-        return ((size_t)k + 1) / 2 * PANEL_COLS * 4;
-    }
+    size_t n_k = type == ELEM_BF16 ? ((size_t)k + 1) / 2 * 2 : k;
+    return n_k * PANEL_COLS * elem_format_get(type)->elem_bytes;
+}
+
+/* Where k of a column is, in elements. */
+static inline size_t panel_index(enum elem_type type, size_t k, size_t column)
+{
+    return type == ELEM_BF16 ? (k / 2 * PANEL_COLS + column) * 2 + k % 2 : k * PANEL_COLS + column;
 }
 
 /* ---- attention: acc[r][i] += sum_t p[r][t] * v_t[i] for t in [begin, end), in t order ----
@@ -77,9 +77,22 @@ struct attention_tile {
     float *acc; /* acc[r * d + i] */
 };
 
+/* Codes [n_row][n_col] of keys or values become float32: y = code * scale of its row or of its column, n_col
+ * a multiple of 16, y aligned to 64. */
+struct dequantise_tile {
+    enum elem_type type; /* f16 or one of 8 bits */
+    const void *x;
+    float *y;
+    uint32_t n_row, n_col;
+    bool by_row;
+    const float *scale; /* [n_row] by row, else [16] for columns 0 .. 15, 16 .. 31, ... */
+};
+
 struct attention_kernels {
     void (*weigh_f32)(const struct attention_tile *t);
     void (*weigh_bf16)(const struct attention_tile *t);
+    /* The same bytes at every level. */
+    void (*dequantise)(const struct dequantise_tile *t);
 };
 
 extern const struct attention_kernels attention_scalar, attention_avx2, attention_avx512;
