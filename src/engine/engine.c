@@ -34,6 +34,7 @@ static void drop_ended(struct engine *en, struct seq_list *list, bool all)
             emit_end(en, seq, ENGINE_FINISH_CANCELLED,
                      ST_CANCELLED); /* with an empty pool: at a later step */
     }
+    emit_flush(en);
 }
 
 static void wait_for_work(struct engine *en)
