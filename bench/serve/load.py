@@ -157,7 +157,7 @@ def svg(rows, title):
     bar = (panel - 50) / max(len(rows), 1)
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="300" font-family="sans-serif" font-size="11">'
            f'<rect width="100%" height="100%" fill="white"/><text x="{left}" y="20" font-size="13">{title}</text>']
-    panels = [("tokens/s (line: the ceiling)", [[r["tokens_s"]] for r in rows]),
+    panels = [("tokens/s by clients (line: the ceiling)", [[r["tokens_s"]] for r in rows]),
               ("first token, ms: p50, p95, p99", [r["first"] for r in rows]),
               ("between tokens, ms: p50, p95, p99", [r["between"] for r in rows])]
     colours = ("#24507a", "#6f98c0", "#c5d7e8")
@@ -174,7 +174,7 @@ def svg(rows, title):
             if k == 0 and "ceiling" in rows[i]:
                 y = 250 - rows[i]["ceiling"] * scale
                 out.append(f'<path d="M{x:.1f} {y:.1f}h{w:.1f}" stroke="#b03030" stroke-width="2"/>')
-            out.append(f'<text x="{x + w / 2:.1f}" y="265" text-anchor="middle">{rows[i]["name"]}</text>'
+            out.append(f'<text x="{x + w / 2:.1f}" y="265" text-anchor="middle">{rows[i]["clients"] or rows[i]["name"]}</text>'
                        f'<text x="{x + w / 2:.1f}" y="{246 - v[0] * scale:.1f}" text-anchor="middle">{v[0]:.0f}</text>')
     return "\n".join(out) + "\n</svg>\n"
 
