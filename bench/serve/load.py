@@ -137,11 +137,16 @@ def row_of(name, loop, answers):
             "between": [quantile(answers.between, q) for q in (0.5, 0.95, 0.99)]}
 
 
-def ceiling_tokens_s(c, clients, a):
+def set_ceiling(r, clients, c, a):
+    """Of row r, from what the machine can do and the work there is; with the terms that it comes from."""
     peak = max(c["fma_gflop_s"], c["dot_gflop_s"]) * 1e9
-    step = max(c["decode_bytes"] / (c["stream_gb_s"] * 1e9), clients * (c["prefill_flops"] + c["head_flops"]) / peak)
     prompts = clients * (a.prompt * c["prefill_flops"] + c["head_flops"]) / peak
-    return clients * a.new / (prompts + (a.new - 1) * step)
+    reads = c["decode_bytes"] / (c["stream_gb_s"] * 1e9)
+    sums = clients * (c["prefill_flops"] + c["head_flops"]) / peak
+    r["ceiling"] = clients * a.new / (prompts + (a.new - 1) * max(reads, sums))
+    r["terms"] = (f"{r['name']}: {c['stream_gb_s']:.1f} GB/s, {peak * 1e-9:.0f} GFLOP/s; prompts {prompts:.2f} s; a step of "
+                  f"decoding {reads * 1e3:.1f} ms for {c['decode_bytes'] * 1e-9:.2f} GB, {sums * 1e3:.1f} ms for "
+                  f"{sums * peak * 1e-9:.0f} GFLOP")
 
 
 def mean_of(before, after):
@@ -194,12 +199,15 @@ def measure(a, model, server_flags, folder):
         for n in ([] if a.rate else a.clients):
             before, answers = ceilings(model), Answers()
             rows.append(row_of(f"{n} clients", closed_loop(port, n, a, answers), answers))
-            rows[-1]["ceiling"] = ceiling_tokens_s(mean_of(before, ceilings(model)), n, a)
+            set_ceiling(rows[-1], n, mean_of(before, ceilings(model)), a)
             print(line_of(rows[-1]), flush=True)
         if a.rate:
             answers = Answers()
             rows.append(row_of(f"{a.rate} a second", open_loop(port, a.rate, a, answers), answers))
             print(line_of(rows[-1]), flush=True)
+        for r in rows:
+            if "terms" in r:
+                print(f"ceiling, {r['terms']}")
     finally:
         server.terminate()
         server.wait(timeout=120)
