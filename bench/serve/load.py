@@ -9,7 +9,9 @@ vocabulary of words is written to a temporary folder, so that a prompt has the t
 
 The ceiling of a row is the least time that the work of its requests takes on this machine, as measured before and after:
 prompts at the peak of multiply-add, each decoding step at the peak or the memory's bandwidth, whichever takes longer:
-  seconds = clients * prompt * flops / peak + new * max(weight bytes / bandwidth, clients * flops / peak)
+  seconds = clients * prompt * flops / peak + (new - 1) * max(weight bytes / bandwidth, clients * flops / peak)
+(the first token comes with the prompt). The last column is what this program itself took of one CPU meanwhile: far from
+100 %, or it is what was measured.
 """
 
 import argparse
@@ -126,29 +128,38 @@ def quantile(values, q):
     return sorted(values)[min(len(values) - 1, int(q * len(values)))] * 1e3 if values else float("nan")
 
 
-def row_of(name, n_clients, seconds, answers):
-    return {"name": name, "clients": n_clients, "tokens_s": answers.n_tokens / seconds, "answers": answers.n_answers,
+def row_of(name, loop, answers):
+    """Runs a loop to its end."""
+    cpu, seconds = time.process_time(), asyncio.run(loop)
+    return {"name": name, "tokens_s": answers.n_tokens / seconds, "answers": answers.n_answers,
+            "own": 100 * (time.process_time() - cpu) / seconds,
             "first": [quantile(answers.first, q) for q in (0.5, 0.95, 0.99)],
             "between": [quantile(answers.between, q) for q in (0.5, 0.95, 0.99)]}
 
 
-def ceiling_tokens_s(c, clients, a):
+def set_ceiling(r, clients, c, a):
+    """Of row r, from what the machine can do and the work there is; with the terms that it comes from."""
     peak = max(c["fma_gflop_s"], c["dot_gflop_s"]) * 1e9
-    step = max(c["decode_bytes"] / (c["stream_gb_s"] * 1e9), clients * (c["prefill_flops"] + c["head_flops"]) / peak)
-    return clients * a.new / (clients * a.prompt * c["prefill_flops"] / peak + a.new * step)
+    prompts = clients * (a.prompt * c["prefill_flops"] + c["head_flops"]) / peak
+    reads = c["decode_bytes"] / (c["stream_gb_s"] * 1e9)
+    sums = clients * (c["prefill_flops"] + c["head_flops"]) / peak
+    r["ceiling"] = clients * a.new / (prompts + (a.new - 1) * max(reads, sums))
+    r["terms"] = (f"{r['name']}: {c['stream_gb_s']:.1f} GB/s, {peak * 1e-9:.0f} GFLOP/s; prompts {prompts:.2f} s; a step of "
+                  f"decoding {reads * 1e3:.1f} ms for {c['decode_bytes'] * 1e-9:.2f} GB, {sums * 1e3:.1f} ms for "
+                  f"{sums * peak * 1e-9:.0f} GFLOP")
 
 
 def mean_of(before, after):
     return {key: (before[key] + after[key]) / 2 for key in before}
 
 
-HEAD = f"{'':<16}{'answers':>8}{'tokens/s':>10}{'ceiling':>9}{'share':>7}   {'first token, ms':^25}   {'between tokens, ms':^25}"
+HEAD = f"{'':<16}{'answers':>8}{'tokens/s':>10}{'ceiling':>9}{'share':>7}   {'first token, ms':^25}   {'between tokens, ms':^25}{'own':>6}"
 
 
 def line_of(r):
     ceiling = f"{r['ceiling']:>9.1f}{100 * r['tokens_s'] / r['ceiling']:>6.0f}%" if "ceiling" in r else f"{'':>16}"
     return (f"{r['name']:<16}{r['answers']:>8}{r['tokens_s']:>10.1f}{ceiling}   "
-            + "".join(f"{x:>8.0f}" for x in r["first"]) + "    " + "".join(f"{x:>8.1f}" for x in r["between"]))
+            + "".join(f"{x:>8.0f}" for x in r["first"]) + "    " + "".join(f"{x:>8.1f}" for x in r["between"]) + f"{r['own']:>6.1f}%")
 
 
 def svg(rows, title):
@@ -187,16 +198,16 @@ def measure(a, model, server_flags, folder):
         print(HEAD, flush=True)
         for n in ([] if a.rate else a.clients):
             before, answers = ceilings(model), Answers()
-            seconds = asyncio.run(closed_loop(port, n, a, answers))
-            r = row_of(f"{n} clients", n, seconds, answers)
-            r["ceiling"] = ceiling_tokens_s(mean_of(before, ceilings(model)), n, a)
-            rows.append(r)
-            print(line_of(r), flush=True)
+            rows.append(row_of(f"{n} clients", closed_loop(port, n, a, answers), answers))
+            set_ceiling(rows[-1], n, mean_of(before, ceilings(model)), a)
+            print(line_of(rows[-1]), flush=True)
         if a.rate:
             answers = Answers()
-            seconds = asyncio.run(open_loop(port, a.rate, a, answers))
-            rows.append(row_of(f"{a.rate} a second", 0, seconds, answers))
+            rows.append(row_of(f"{a.rate} a second", open_loop(port, a.rate, a, answers), answers))
             print(line_of(rows[-1]), flush=True)
+        for r in rows:
+            if "terms" in r:
+                print(f"ceiling, {r['terms']}")
     finally:
         server.terminate()
         server.wait(timeout=120)

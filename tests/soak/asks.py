@@ -31,6 +31,10 @@ def text(r, most):
 
 
 def inputs(r):
+    if r.random() < 0.2:  # nearly a reference's, so that a page that is not quite equal would be noticed
+        words = r.choice(REFERENCES)[1]["inputs"].split(" ")
+        words[r.randrange(len(words))] = r.choice(WORDS)
+        return " ".join(words)
     begin = r.choice(BEGINNINGS) if r.random() < 0.7 else ""
     return begin + (text(r, 200) if r.random() < 0.15 else text(r, 12))
 

@@ -467,10 +467,10 @@ def main():
             try:
                 asyncio.run(one.run(o.seconds / n, tell))
                 one.check_log()
-            except Failure as e:
+            except (Failure, BadResponse, Gone, OSError) as e:
                 server.process.kill()
                 server.process.wait()
-                print(f"\nsoak failed in round {number + 1}, --seed {seed}, server flags {' '.join(server.flags)}:\n{e}\n"
+                print(f"\nsoak failed in round {number + 1}, --seed {seed}, server flags {' '.join(server.flags)}:\n{e!s:.5000}\n"
                       f"the end of the server's log:\n{server.log()[-6000:]}", flush=True)
                 return 1
             finally:
