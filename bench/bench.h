@@ -15,6 +15,7 @@ struct samples {
 
 void samples_add(struct samples *s, double v);
 double samples_median(const struct samples *s);
+int compare_doubles(const void *a, const void *b); /* for qsort, ascending */
 
 /* What this machine's threads can do at most, measured, not looked up. */
 struct ceilings {
@@ -35,8 +36,11 @@ void ceilings_measure(struct ceiling_rig *r, struct ceilings *c);
 double ceilings_bf16_peak(const struct ceilings *c);
 void ceilings_print(const struct ceilings *c);
 
-/* A folder in the Hugging Face layout with random bf16 weights: "S" (135M) or "M" (1.1B). */
+/* A folder in the Hugging Face layout with random bf16 weights: "S" (135M) or "M" (1.1B), or "E16", "E32000":
+ * next to nothing with a vocabulary of that size. */
 MUST_CHECK enum status synthetic_write(const char *shape, const char *dir, struct err *e);
+/* Makes a temporary folder for one. */
+MUST_CHECK enum status synthetic_dir(char *dir, size_t n, struct err *e);
 void synthetic_remove(const char *dir);
 
 struct bench_options {
@@ -47,6 +51,7 @@ struct bench_options {
     enum compute_type compute;
     bool kernels;          /* operation by operation instead of a whole model */
     bool sampling;         /* the sampler alone */
+    bool engine;           /* the engine alone */
     const char *tokenizer; /* a tokenizer's file or folder: encoding `text` instead of a model; else NULL */
     const char *text;      /* a file */
 };
@@ -54,6 +59,7 @@ struct bench_options {
 MUST_CHECK enum status bench_model(const struct bench_options *o, const char *dir, struct err *e);
 MUST_CHECK enum status bench_kernels(const struct bench_options *o, struct err *e);
 MUST_CHECK enum status bench_sampling(const struct bench_options *o, struct err *e);
+MUST_CHECK enum status bench_engine(struct err *e);
 MUST_CHECK enum status bench_tokenizer(const struct bench_options *o, struct err *e);
 
 #endif

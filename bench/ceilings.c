@@ -29,7 +29,7 @@ void samples_add(struct samples *s, double v)
         s->v[s->n++] = v;
 }
 
-static int compare_doubles(const void *a, const void *b)
+int compare_doubles(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);

@@ -13,6 +13,7 @@ static const char usage[] =
     "  --shape S|M      random weights: 135M or 1.1B parameters (default M)\n"
     "  --kernels        operations one by one instead of a whole model\n"
     "  --sampling       rows of logits to tokens, one thread\n"
+    "  --engine         a step of 128 sequences without the model: schedule, sample, emit\n"
     "  --tokenizer PATH with --text FILE: one thread loads a tokenizer and encodes a text\n"
     "  --threads N      default: the CPUs this process may use\n"
     "  --isa NAME       instruction set: %s\n"
@@ -64,13 +65,12 @@ static bool read_option(struct bench_options *o, const char *name, const char *v
 static enum status bench_synthetic(const struct bench_options *o, struct err *e)
 {
     char dir[256];
-    const char *tmp = getenv("TMPDIR");
-    snprintf(dir, sizeof dir, "%s/prompteur-bench-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    if (!mkdtemp(dir))
-        return err_set(e, ST_IO, "cannot make a folder like %s", dir);
+    enum status st = synthetic_dir(dir, sizeof dir, e);
+    if (st != ST_OK)
+        return st;
     printf("writing random weights, shape %s ...\n", o->shape);
     fflush(stdout);
-    enum status st = synthetic_write(o->shape, dir, e);
+    st = synthetic_write(o->shape, dir, e);
     if (st == ST_OK)
         st = bench_model(o, dir, e);
     synthetic_remove(dir);
@@ -87,6 +87,8 @@ int main(int argc, char **argv)
             o.kernels = true;
         } else if (strcmp(argv[i], "--sampling") == 0) {
             o.sampling = true;
+        } else if (strcmp(argv[i], "--engine") == 0) {
+            o.engine = true;
         } else if (strcmp(argv[i], "--help") == 0) {
             printf(usage, backend_isa_names());
             return 0;
@@ -104,6 +106,7 @@ int main(int argc, char **argv)
     }
     enum status st = o.kernels     ? bench_kernels(&o, &e)
                      : o.sampling  ? bench_sampling(&o, &e)
+                     : o.engine    ? bench_engine(&e)
                      : o.tokenizer ? bench_tokenizer(&o, &e)
                      : o.model_dir ? bench_model(&o, o.model_dir, &e)
                                    : bench_synthetic(&o, &e);

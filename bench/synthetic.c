@@ -23,6 +23,8 @@ struct shape {
 static const struct shape shapes[] = {
     {"S", 576, 30, 9, 3, 1536, 32000, true},
     {"M", 2048, 22, 32, 4, 5632, 32000, false},
+    {"E16", 16, 1, 1, 1, 16, 16, true},
+    {"E32000", 16, 1, 1, 1, 16, 32000, true},
 };
 
 #define HEADER_MAX  (256 << 10)
@@ -176,6 +178,13 @@ done:
     free(w.header);
     free(w.noise);
     return st;
+}
+
+enum status synthetic_dir(char *dir, size_t n, struct err *e)
+{
+    const char *tmp = getenv("TMPDIR");
+    snprintf(dir, n, "%s/prompteur-bench-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    return mkdtemp(dir) ? ST_OK : err_set(e, ST_IO, "cannot make a folder like %s", dir);
 }
 
 void synthetic_remove(const char *dir)

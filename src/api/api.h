@@ -5,7 +5,7 @@
 
 #include "engine/engine.h"
 #include "http/server.h"
-#include "text/tokenizer.h"
+#include "text/chat.h"
 
 struct api;
 
@@ -36,6 +36,8 @@ MUST_CHECK enum status api_attach(struct api *a, struct http_server *server, str
 struct api_model {
     struct engine *engine;
     const struct tokenizer *tokenizer;
+    const struct chat *chat; /* NULL: conversations are refused, `no_chat` says why */
+    const char *no_chat;
     const char *device, *dtype; /* /info's model_device_type, model_dtype */
 };
 /* From any thread, once: requests are served from now on. */

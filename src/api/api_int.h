@@ -80,8 +80,9 @@ struct api {
 void api_respond_error(struct api *a, struct http_req *r, enum api_error kind, const char *text);
 /* In plain text whatever the route, as TGI's framework does. */
 void api_respond_shape_error(struct http_req *r, enum status status, const char *text);
-/* False after answering 415. */
-bool api_require_json(struct http_req *r);
+/* May a request with a body be looked at? False after answering that it is no JSON or that the model is not
+ * there yet. */
+bool api_accepts(struct api *a, struct http_req *r);
 /* metrics.c */
 MUST_CHECK enum status api_metrics_new(struct api *a);
 /* Families whose bounds need the limits. */
@@ -103,10 +104,11 @@ void api_on_event(void *api, struct inbox_node *node);
 /* Ends the client's side with an error, in the form that its route has. */
 void deliver_error(struct generation *g, enum api_error kind, const char *text);
 void deliver_stream_begin(struct generation *g, struct http_req *r);
-/* info.c, tokenize.c */
+/* info.c, tokenize.c, chat_tokenize.c */
 void handle_info(struct http_req *r, void *api);
 void handle_health(struct http_req *r, void *api);
 void handle_metrics(struct http_req *r, void *api);
 void handle_tokenize(struct http_req *r, void *api);
+void handle_chat_tokenize(struct http_req *r, void *api);
 
 #endif

@@ -2,7 +2,6 @@
  * path. */
 #include "api/errors.h"
 #include "json/json.h"
-#include <stdio.h>
 
 static const struct {
     unsigned http_status;
@@ -14,6 +13,7 @@ static const struct {
     [API_INCOMPLETE] = {500, "incomplete_generation", "Incomplete generation", "incomplete"},
     [API_INCOMPLETE_STREAM] = {500, "incomplete_generation_stream", "Incomplete generation stream",
                                "incomplete"},
+    [API_TEMPLATE] = {422, "template_error", "Template error: ", "template"},
     [API_UNHEALTHY] = {503, "healthcheck", "unhealthy", NULL},
     [API_LOADING] = {503, "loading", "The model is still loading", NULL},
 };
@@ -35,14 +35,17 @@ unsigned api_shape_http_status(enum status status)
 
 void api_error_render(enum api_error kind, const char *text, struct buf *out)
 {
-    char sentence[ERR_TEXT_MAX + 64];
     struct json_writer w;
-    snprintf(sentence, sizeof sentence, "%s%s", errors[kind].text, text ? text : "");
+    struct buf sentence;
+    buf_init(&sentence, out->max);
+    buf_put_str(&sentence, str_from(errors[kind].text));
+    buf_put_str(&sentence, str_from(text));
     jw_init(&w, out);
     jw_object(&w);
     jw_key(&w, "error");
-    jw_cstr(&w, sentence);
+    jw_str(&w, buf_str(&sentence));
     jw_key(&w, "error_type");
     jw_cstr(&w, errors[kind].type);
     jw_end_object(&w);
+    buf_fini(&sentence);
 }

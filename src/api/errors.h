@@ -11,6 +11,7 @@ enum api_error {
     API_GENERATION,
     API_INCOMPLETE,        /* the engine ended before the answer did */
     API_INCOMPLETE_STREAM, /* the same, inside a stream */
+    API_TEMPLATE,          /* the chat template refused the conversation, or cannot be used */
     API_UNHEALTHY,
     API_LOADING, /* the model is not there yet */
     API_ERROR_COUNT,

@@ -261,12 +261,8 @@ static void generate(struct http_req *r, struct api *a, enum gen_mode mode)
 {
     struct err e;
     metric_count(a->metric[METRIC_REQUEST_COUNT], 0, 1);
-    if (!api_require_json(r))
+    if (!api_accepts(a, r))
         return;
-    if (!a->ready) {
-        api_respond_error(a, r, API_LOADING, NULL);
-        return;
-    }
     struct generation *g = generation_new(a, mode, r);
     if (!g) {
         api_respond_error(a, r, API_OVERLOADED, NULL);

@@ -1,6 +1,5 @@
 /* Rendering of TGI's generation answers: struct -> JSON text in a bounded buffer. */
 #include "api/render.h"
-#include "json/json.h"
 
 static void render_token(struct json_writer *w, const struct token_view *t)
 {
@@ -153,4 +152,22 @@ void render_stream_event(struct buf *out, uint32_t index, const struct token_vie
         jw_null(&w);
     }
     jw_end_object(&w);
+}
+
+void render_tokens(struct json_writer *w, struct str text, const struct tokens *tokens)
+{
+    jw_array(w);
+    for (size_t i = 0; i < tokens->n; i++) {
+        jw_object(w);
+        jw_key(w, "id");
+        jw_u64(w, (uint64_t)tokens->ids[i]);
+        jw_key(w, "text");
+        jw_str(w, (struct str){text.p + tokens->start[i], tokens->stop[i] - tokens->start[i]});
+        jw_key(w, "start");
+        jw_u64(w, tokens->start[i]);
+        jw_key(w, "stop");
+        jw_u64(w, tokens->stop[i]);
+        jw_end_object(w);
+    }
+    jw_end_array(w);
 }

@@ -2,7 +2,8 @@
 #ifndef API_RENDER_H
 #define API_RENDER_H
 
-#include "base/buf.h"
+#include "text/tokenizer.h"
+#include "json/json.h"
 
 struct token_view {
     uint32_t id;
@@ -32,6 +33,8 @@ struct answer_view {
 /* {"generated_text":...,"details":{...}}; details only when `tokens` is not NULL; with "top_tokens" when any
  * token has alternatives. */
 void render_generate(struct buf *out, const struct answer_view *a);
+/* [{"id","text","start","stop"}]: tokens with their places in the text, in bytes. */
+void render_tokens(struct json_writer *w, struct str text, const struct tokens *tokens);
 /* One event of a stream. `last` is NULL but for the final token; `with_details` adds the details to that one.
  */
 void render_stream_event(struct buf *out, uint32_t index, const struct token_view *token,

@@ -9,6 +9,7 @@ static const struct http_route routes[] = {
     {"POST", "/generate", handle_generate, HTTP_ROUTE_PROTECTED},
     {"POST", "/generate_stream", handle_generate_stream, HTTP_ROUTE_PROTECTED},
     {"POST", "/tokenize", handle_tokenize, HTTP_ROUTE_PROTECTED},
+    {"POST", "/chat_tokenize", handle_chat_tokenize, HTTP_ROUTE_PROTECTED},
     {"GET", "/", handle_health, 0},
     {"GET", "/health", handle_health, 0},
     {"GET", "/ping", handle_health, 0},
@@ -37,7 +38,7 @@ void api_respond_shape_error(struct http_req *r, enum status status, const char 
     http_respond(r, api_shape_http_status(status), "text/plain; charset=utf-8", str_from(text), NULL, 0);
 }
 
-bool api_require_json(struct http_req *r)
+static bool is_json(struct http_req *r)
 {
     struct str type = http_req_header(r, "content-type");
     size_t semicolon = str_find(type, STR(";"), 0);
@@ -45,13 +46,21 @@ bool api_require_json(struct http_req *r)
         type.n = semicolon;
     type = str_trim(type);
     size_t plus = type.n >= 5 ? type.n - 5 : 0;
-    bool json = str_eq_nocase(type, STR("application/json")) ||
-                (type.n > 17 && str_eq_nocase((struct str){type.p, 12}, STR("application/")) &&
-                 str_eq_nocase((struct str){type.p + plus, 5}, STR("+json")));
-    if (!json)
+    return str_eq_nocase(type, STR("application/json")) ||
+           (type.n > 17 && str_eq_nocase((struct str){type.p, 12}, STR("application/")) &&
+            str_eq_nocase((struct str){type.p + plus, 5}, STR("+json")));
+}
+
+bool api_accepts(struct api *a, struct http_req *r)
+{
+    if (!is_json(r)) {
         http_respond(r, 415, "text/plain; charset=utf-8",
                      STR("Expected request with `Content-Type: application/json`"), NULL, 0);
-    return json;
+        return false;
+    }
+    if (!a->ready)
+        api_respond_error(a, r, API_LOADING, NULL);
+    return a->ready;
 }
 
 /* ---- life ---- */

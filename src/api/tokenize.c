@@ -17,26 +17,6 @@ struct tokenize_job {
     struct buf answer;
 };
 
-static void render_tokens(struct buf *out, struct str inputs, const struct tokens *tokens)
-{
-    struct json_writer w;
-    jw_init(&w, out);
-    jw_array(&w);
-    for (size_t i = 0; i < tokens->n; i++) {
-        jw_object(&w);
-        jw_key(&w, "id");
-        jw_u64(&w, (uint64_t)tokens->ids[i]);
-        jw_key(&w, "text");
-        jw_str(&w, (struct str){inputs.p + tokens->start[i], tokens->stop[i] - tokens->start[i]});
-        jw_key(&w, "start");
-        jw_u64(&w, tokens->start[i]);
-        jw_key(&w, "stop");
-        jw_u64(&w, tokens->stop[i]);
-        jw_end_object(&w);
-    }
-    jw_end_array(&w);
-}
-
 static void worker_tokenize(void *arg)
 {
     struct tokenize_job *j = arg;
@@ -50,7 +30,9 @@ static void worker_tokenize(void *arg)
         tokenizer_encode(j->api->model.tokenizer, request.inputs, TOKENIZER_ADD_SPECIAL, &tokens, &j->err);
     if (j->status != ST_OK)
         return;
-    render_tokens(&j->answer, request.inputs, &tokens);
+    struct json_writer w;
+    jw_init(&w, &j->answer);
+    render_tokens(&w, request.inputs, &tokens);
     tokens_fini(&tokens);
     if (j->answer.failed)
         j->status = err_set(&j->err, ST_LIMIT, "the answer would be too long");
@@ -80,12 +62,8 @@ void handle_tokenize(struct http_req *r, void *api)
 {
     struct api *a = api;
     struct err e;
-    if (!api_require_json(r))
+    if (!api_accepts(a, r))
         return;
-    if (!a->ready) {
-        api_respond_error(a, r, API_LOADING, NULL);
-        return;
-    }
     struct tokenize_job *j = calloc(1, sizeof *j);
     if (j) {
         j->api = a;

@@ -34,6 +34,8 @@ struct serve {
     atomic_bool cancel;
     struct loaded_model lm;
     struct tokenizer *tokenizer;
+    struct chat *chat; /* NULL: none, for this reason */
+    char no_chat[ERR_TEXT_MAX];
     struct engine *engine;
     enum status load_status;
     struct inbox *load_inbox;
@@ -90,6 +92,16 @@ static enum status load(struct serve *s, struct err *e)
              elem_format_get(model_backend(s->lm.model)->caps.kv)->name, l->max_total_tokens,
              l->max_input_tokens, l->max_batch_size, kv.why);
     return ST_OK;
+}
+
+/* A model without a usable chat template serves all the same; conversations are refused with the reason. */
+static void load_chat(struct serve *s)
+{
+    struct err e;
+    enum status st = chat_new(s->tokenizer, &s->chat, &e);
+    snprintf(s->no_chat, sizeof s->no_chat, "%s", st == ST_NOT_FOUND ? "template not found" : e.text);
+    if (st != ST_OK && st != ST_NOT_FOUND)
+        log_warn("conversations are refused: %s", e.text);
 }
 
 static void tell_ready(const struct serve *s)
@@ -159,8 +171,11 @@ static void loader_main(void *arg)
         inbox_post(s->load_inbox, &s->load_failed);
         return;
     }
+    load_chat(s);
     const struct api_model model = {.engine = s->engine,
                                     .tokenizer = s->tokenizer,
+                                    .chat = s->chat,
+                                    .no_chat = s->no_chat,
                                     .device = model_backend(s->lm.model)->caps.name,
                                     .dtype = model_config(s->lm.model)->dtype};
     api_post_ready(s->api, &model);
@@ -269,6 +284,7 @@ int command_serve(const struct options *o)
     engine_free(s->engine);
     api_free(s->api);
     http_server_free(s->server);
+    chat_free(s->chat);
     tokenizer_free(s->tokenizer);
     loaded_model_close(&s->lm);
     free(s);

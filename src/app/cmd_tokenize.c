@@ -48,10 +48,12 @@ static void write_tokens(struct json_writer *w, const struct tokenizer *t, const
     jw_end_array(w);
 }
 
-static enum status answer_text(void *self, const struct json_val *line, struct json_writer *w, struct err *e)
+static enum status answer_text(void *self, const struct json_val *line, size_t n_bytes, struct json_writer *w,
+                               struct err *e)
 {
     const struct tokenize_run *r = self;
     struct tokens tokens;
+    (void)n_bytes;
     struct str text;
     if (!json_str(line, &text))
         return err_set(e, ST_INVALID, "the line is not a string but a %s", json_kind_name(line));
@@ -114,8 +116,10 @@ static enum status write_text(struct tokenize_run *r, const int32_t *ids, size_t
     return ST_OK;
 }
 
-static enum status answer_ids(void *self, const struct json_val *line, struct json_writer *w, struct err *e)
+static enum status answer_ids(void *self, const struct json_val *line, size_t n_bytes, struct json_writer *w,
+                              struct err *e)
 {
+    (void)n_bytes;
     if (!json_is(line, JSON_ARRAY))
         return err_set(e, ST_INVALID, "the line is not an array of ids but a %s", json_kind_name(line));
     size_t n = json_len(line);

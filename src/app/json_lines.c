@@ -17,7 +17,8 @@ struct session {
     const struct json_lines *lines;
     struct buf in, out;
     bool colour;
-    bool skipping; /* the rest of a line that was too long */
+    bool skipping;   /* the rest of a line that was too long */
+    size_t searched; /* bytes of `in` without an end of line */
 };
 
 /* ---- output ---- */
@@ -82,7 +83,7 @@ static enum status answer(struct session *s, struct str line, struct err *e)
         return st;
     jw_init(&w, &s->out);
     jw_object(&w);
-    st = s->lines->answer(s->lines->self, json_root(doc), &w, e);
+    st = s->lines->answer(s->lines->self, json_root(doc), line.n, &w, e);
     if (st == ST_OK)
         jw_end_object(&w);
     json_free(doc);
@@ -115,7 +116,7 @@ static void answer_buffered(struct session *s, bool at_end)
 {
     size_t at = 0;
     for (;;) {
-        size_t end = str_find(buf_str(&s->in), STR("\n"), at);
+        size_t end = str_find(buf_str(&s->in), STR("\n"), at > s->searched ? at : s->searched);
         if (end == SIZE_MAX && !at_end)
             break;
         if (end == SIZE_MAX)
@@ -128,10 +129,12 @@ static void answer_buffered(struct session *s, bool at_end)
             break;
     }
     buf_consume(&s->in, at < s->in.n ? at : s->in.n);
+    s->searched = s->in.n;
     if (s->in.n > s->lines->max_line_bytes) {
         if (!s->skipping)
             answer_line(s, buf_str(&s->in));
         s->skipping = true;
+        s->searched = 0;
         buf_clear(&s->in);
     }
 }

@@ -8,7 +8,9 @@
 /* Answers one line: writes the members of the answer's object (it is open already). When it returns anything
  * but ST_OK, what it wrote is dropped and the line's answer is {"error": e->text}; the next line goes on. */
 struct json_lines {
-    enum status (*answer)(void *self, const struct json_val *line, struct json_writer *w, struct err *e);
+    /* n_bytes: of the line as it came */
+    enum status (*answer)(void *self, const struct json_val *line, size_t n_bytes, struct json_writer *w,
+                          struct err *e);
     void *self;
     size_t max_line_bytes;   /* a longer line gets an error */
     size_t max_answer_bytes; /* so does a longer answer */

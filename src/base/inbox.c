@@ -11,10 +11,15 @@ void inbox_init(struct inbox *in, void (*wake)(void *), void *wake_arg)
 
 void inbox_post(struct inbox *in, struct inbox_node *node)
 {
+    inbox_post_chain(in, node, node);
+}
+
+void inbox_post_chain(struct inbox *in, struct inbox_node *newest, struct inbox_node *oldest)
+{
     struct inbox_node *head = atomic_load_explicit(&in->head, memory_order_relaxed);
     do
-        node->next = head;
-    while (!atomic_compare_exchange_weak_explicit(&in->head, &head, node, memory_order_release,
+        oldest->next = head;
+    while (!atomic_compare_exchange_weak_explicit(&in->head, &head, newest, memory_order_release,
                                                   memory_order_relaxed));
     if (!head && in->wake)
         in->wake(in->wake_arg);

@@ -21,6 +21,8 @@ struct inbox {
 
 void inbox_init(struct inbox *in, void (*wake)(void *), void *wake_arg);
 void inbox_post(struct inbox *in, struct inbox_node *node); /* gives the node away */
+/* Several at once, one wake: `newest` leads to `oldest` through `next`, each node to the one before it. */
+void inbox_post_chain(struct inbox *in, struct inbox_node *newest, struct inbox_node *oldest);
 /* Everything posted so far, oldest first, or NULL. Owner thread only. */
 struct inbox_node *inbox_take(struct inbox *in);
 bool inbox_empty(const struct inbox *in);

@@ -1,7 +1,6 @@
 /* Emitting: events from a bounded pool into the inbox that the request names. The pool's free events come
  * back through an inbox of their own; when it is empty, sequences wait for a step rather than memory growing.
  */
-#include "base/clock.h"
 #include "engine/engine_int.h"
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +24,30 @@ void engine_event_free(struct engine *en, struct token_event *ev)
     inbox_post(&en->freed_events, &ev->node);
 }
 
+/* Each wake of a reader is a system call, each post alone a cache line that two threads pull at. The first
+ * tokens of a step still do not wait until the last is sampled. */
+#define POST_AT_ONCE 32
+
+void emit_flush(struct engine *en)
+{
+    struct outbox *out = &en->outbox;
+    if (out->n)
+        inbox_post_chain(out->owner, out->newest, out->oldest);
+    out->n = 0;
+}
+
+static void post(struct engine *en, struct inbox *owner, struct token_event *ev)
+{
+    struct outbox *out = &en->outbox;
+    if (out->n == POST_AT_ONCE || owner != out->owner)
+        emit_flush(en);
+    ev->node.next = out->newest;
+    if (out->n++ == 0)
+        out->oldest = &ev->node;
+    out->newest = &ev->node;
+    out->owner = owner;
+}
+
 static struct token_event *event_take(struct engine *en, const struct seq *seq)
 {
     struct token_event *ev = en->free_event;
@@ -38,7 +61,6 @@ static struct token_event *event_take(struct engine *en, const struct seq *seq)
         .sub_tag = seq->request.sub_tag,
         .queued_ns = seq->queued_ns,
         .started_ns = seq->started_ns,
-        .emitted_ns = clock_ns(),
     };
     return ev;
 }
@@ -63,8 +85,7 @@ static void copy_top(struct engine *en, struct token_event *ev, const struct sam
     ev->top = top;
 }
 
-/* The sequence must not be touched after its last event is posted: whoever reads it may already reuse the
- * slot. */
+/* The sequence must not be touched after its end: somebody may already reuse the slot. */
 void emit_token(struct engine *en, struct seq *seq, const struct sampled *token, enum engine_finish finish)
 {
     struct token_event *ev = event_take(en, seq);
@@ -81,7 +102,7 @@ void emit_token(struct engine *en, struct seq *seq, const struct sampled *token,
     ev->finish = finish;
     if (finish != ENGINE_RUNNING)
         end_sequence(en, seq, finish);
-    inbox_post(owner, &ev->node);
+    post(en, owner, ev);
 }
 
 bool emit_end(struct engine *en, struct seq *seq, enum engine_finish finish, enum status status)
@@ -93,6 +114,6 @@ bool emit_end(struct engine *en, struct seq *seq, enum engine_finish finish, enu
     ev->finish = finish;
     ev->status = status;
     end_sequence(en, seq, finish);
-    inbox_post(owner, &ev->node);
+    post(en, owner, ev);
     return true;
 }

@@ -34,6 +34,7 @@ static void drop_ended(struct engine *en, struct seq_list *list, bool all)
             emit_end(en, seq, ENGINE_FINISH_CANCELLED,
                      ST_CANCELLED); /* with an empty pool: at a later step */
     }
+    emit_flush(en);
 }
 
 static void wait_for_work(struct engine *en)
@@ -192,6 +193,8 @@ void engine_free(struct engine *en)
         free(en->seq[i].prompt_logprob);
     }
     free(en->seq);
+    for (uint32_t i = 0; en->events && i < en->o.max_concurrent_requests * EVENTS_PER_REQUEST; i++)
+        free(en->events[i].prompt_logprob); /* posted, and never read */
     free(en->events);
     free(en->top);
     page_pool_fini(&en->sched.pages);

@@ -76,8 +76,8 @@ struct token_event {
     float *prompt_logprob; /* with the first token, when asked for: [n_ids], [0] NaN; freed with the event
                               unless taken (set to NULL) */
     enum engine_finish finish;
-    enum status status;                         /* why, when FAILED */
-    uint64_t queued_ns, started_ns, emitted_ns; /* clock_ns() at submit, first planned step, emit */
+    enum status status;             /* why, when FAILED */
+    uint64_t queued_ns, started_ns; /* clock_ns() at submit and at the first planned step */
 };
 
 struct engine_request {

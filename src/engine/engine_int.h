@@ -7,6 +7,13 @@
 
 struct engine_metrics;
 
+/* Events of one owner that are not posted yet: a reader is woken once for several. */
+struct outbox {
+    struct inbox *owner;
+    struct inbox_node *newest, *oldest;
+    uint32_t n;
+};
+
 struct engine {
     struct model *model;
     struct engine_options o;
@@ -36,6 +43,7 @@ struct engine {
     struct sample_top *top;     /* [events][max_top_tokens + ENGINE_TOP_TIES] */
     struct token_event *free_event;
     uint32_t n_free_event;
+    struct outbox outbox;
     int32_t *b_id;
     uint32_t *b_pos, *b_row_begin, *b_page_begin, *b_page, *b_out_row;
 
@@ -72,6 +80,8 @@ void events_collect(struct engine *en); /* what came back from the loops */
 void emit_token(struct engine *en, struct seq *seq, const struct sampled *token, enum engine_finish finish);
 /* The last event without a token; false when the pool is empty. */
 bool emit_end(struct engine *en, struct seq *seq, enum engine_finish finish, enum status status);
+/* Nothing emitted waits any longer: before the engine thread turns to anything that takes time. */
+void emit_flush(struct engine *en);
 
 /* stats.c */
 struct step_times {

@@ -90,6 +90,14 @@ static void tell_pages(struct engine *en, struct engine_metrics *em, uint32_t he
     tell_total(em, METRIC_PREFIX_LOOKUP, s->n_looked_up);
     tell_total(em, METRIC_PREFIX_HIT, s->n_reused);
     tell_total(em, METRIC_SET_BACK, s->n_set_back);
+}
+
+static void tell_sequences(struct engine *en, struct engine_metrics *em)
+{
+    tell_total(em, METRIC_SUBMITTED, en->n_submitted);
+    tell_total(em, METRIC_FINISHED, en->n_finished);
+    tell_total(em, METRIC_CANCELLED, en->n_cancelled);
+    tell_total(em, METRIC_FAILED, en->n_failed);
     tell_total(em, METRIC_GUESSED, en->n_guessed);
     tell_total(em, METRIC_ACCEPTED, en->n_accepted);
 }
@@ -111,6 +119,7 @@ void engine_metrics_gauges(struct engine *en)
     metric_set(em->metric[METRIC_QUEUE_SIZE], 0, s->waiting.n);
     metric_set(em->metric[METRIC_BATCH_CURRENT_SIZE], 0, s->running.n);
     tell_pages(en, em, held);
+    tell_sequences(en, em);
 }
 
 void engine_stats_read(const struct engine *en, struct engine_stats *out)

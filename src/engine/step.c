@@ -134,6 +134,7 @@ bool engine_step(struct engine *en)
         take_results(en, &en->plan, logits);
     else
         fail_plan(en, &en->plan, st);
+    emit_flush(en);
     t.end_ns = t.sample_ns = clock_ns();
     engine_metrics_step(en, &en->plan, st, &t);
     return true;

@@ -4,28 +4,32 @@
  *
  *   1 watermark           delta is added to the logits of the green tokens (below)
  *   2 repetition_penalty  r, once for each distinct id: logit * r below zero, else logit / r
- *   3 frequency_penalty   logit -= f * count(id) / n_ids. TGI divides by the width of its batch's padded
- * matrix, so that a neighbour's prompt changes the answer, and counts the padding as id 0. Here it is the
- * sequence's own length, which is what TGI computes for a request alone. 4 presence_penalty    OpenAI's:
- * logit -= p for each token that was made (the prompt's do not count). Beside its sibling: both subtract, so
- * their order is none. 5 logit_bias          OpenAI's: logit += bias. Behind the penalties, so that these see
- * the model's logits as in TGI (the repetition penalty's sign rule most of all), and that -100 and 100 still
- *                         forbid and force; before the mask, which no bias may break.
+ *   3 frequency_penalty   logit -= f * count(id) / n_ids
+ *   4 presence_penalty    OpenAI's: logit -= p for each token that was made; the prompt's do not count
+ *   5 logit_bias          OpenAI's: logit += bias
  *   6 allowed             a grammar's mask: all other logits become -inf
  *   7 temperature         logit / t
  *   8 top_k               keeps logits >= the k-th largest: ties survive
- *   9 top_p               keeps the most likely tokens; the least likely ones whose probabilities add up to
- * no more than 1 - p go, the best one always stays; ties: the lowest ids stay 10 min_p               keeps
- * probabilities >= min_p times the largest (its place in transformers) 11 typical_p           keeps the
- * tokens whose surprise -ln p is nearest to the entropy, as many as have the mass m together; ties survive 12
- * choose              the largest logit when nothing asks for randomness, else by probability
+ *   9 top_p               removes the least likely tokens whose probabilities add up to no more than
+ *                         1 - p, never the best one; of equal ones the lowest ids stay
+ *  10 min_p               keeps probabilities >= min_p times the largest (here as in transformers)
+ *  11 typical_p           keeps the tokens whose surprise -ln p is nearest to the entropy, as many as
+ *                         have the mass m together: ties survive
+ *  12 choose              the largest logit when nothing asks for randomness, else by probability
+ *
+ * TGI divides its frequency penalty by the width of its batch's padded matrix, so that a neighbour's prompt
+ * changes the answer, and counts the padding as id 0. Here the divisor is the sequence's own length, which is
+ * what TGI computes for a request alone. The presence penalty stands beside it: both subtract, in any order.
+ * logit_bias comes behind the penalties, so that these see the model's own logits as in TGI (the sign rule of
+ * the repetition penalty most of all) and -100 and 100 still forbid and force; and before the mask, which no
+ * bias may break.
  *
  * A logprob is the log-softmax of what is left after step 11; tokens filtered out have -inf.
  *
  * Randomness is counter-based: the token is a function of (logits, params, context, choice, position) and
  * nothing else. One uniform number from rng_unit(seed, choice, position) is looked up in the cumulative
  * probabilities in the order of ids. All sums are double and run in an order that only the row's length
- * decides, so equal rows give equal bytes on every machine.
+ * decides, so equal rows give equal bytes.
  *
  * Watermark (Kirchenbauer et al. 2023): torch's permutation cannot be had without torch's generator, so the
  * green list is this one. Each id i has the number rng_block(15485863 * last, 0, i / 4)[i % 4] (Philox
@@ -61,9 +65,9 @@ struct sample_params {
     bool no_logprob;        /* the token's logprob is not asked for: saves a pass over the row when greedy */
     uint32_t top_n;         /* most likely alternatives to report per token, 0 to SAMPLE_MAX_TOP */
     uint64_t seed;
-    const struct sample_bias
-        *bias; /* [n_bias], ids ascending, each once; the caller's, who keeps it as long as
-                  the params are used; an id that the model does not have is ignored */
+    /* [n_bias], ids ascending, each once; the caller's, who keeps it as long as the params are used. An id
+     * that the model does not have is ignored. */
+    const struct sample_bias *bias;
     uint32_t n_bias;
 };
 
@@ -96,11 +100,12 @@ struct sample_top {
 };
 
 struct sampled {
-    int32_t id;                   /* greedy ties: the lowest id */
-    float logprob;                /* NaN when params.no_logprob */
-    const struct sample_top *top; /* [n_top] the sampler's, until its next pick: the params.top_n most likely
-                                     tokens, then ids ascending; ties at the last place are all there, up to
-                                     SAMPLE_MAX_TOP; fewer when fewer were left */
+    int32_t id;    /* greedy ties: the lowest id */
+    float logprob; /* NaN when params.no_logprob */
+    /* [n_top] the params.top_n most likely tokens, best first, of equal ones the lowest id first. Ties at the
+     * last place are all there, up to SAMPLE_MAX_TOP; fewer when fewer were left. The sampler's, until its
+     * next pick. */
+    const struct sample_top *top;
     uint32_t n_top;
 };
 
@@ -110,7 +115,8 @@ void sampler_free(struct sampler *s);
 
 /* `logits` [n_vocab] is read only. `choice`: which of several answers to one prompt; `position`: of the new
  * token in its sequence. ST_NUMERIC when the row holds a NaN or +inf, or nothing finite is left of it.
- * Allocates nothing; the time is linear in n_vocab + n_ids whatever the numbers are. */
+ * Allocates nothing; the time is linear in n_vocab + n_ids (and in the square of top_n)
+ * whatever the numbers are. */
 MUST_CHECK enum status sampler_pick(struct sampler *s, const float *logits, const struct sample_params *p,
                                     const struct sample_context *context, uint32_t choice, uint32_t position,
                                     struct sampled *out);

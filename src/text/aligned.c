@@ -14,7 +14,7 @@ bool aligned_reserve(struct aligned *a, struct scratch *s, size_t n)
         return false;
     if (n <= a->cap - a->n)
         return true;
-    size_t cap = a->cap ? a->cap * 2 : 64;
+    size_t cap = a->cap ? a->cap * 2 : 8; /* many sections are a character long */
     while (cap - a->n < n)
         cap *= 2;
     struct aligned grown = {.n = a->n, .cap = cap};
@@ -79,7 +79,7 @@ void section_piece(struct section *x, struct scratch *s, size_t begin, size_t en
     if (begin == end || s->status != ST_OK)
         return;
     if (x->n_piece == x->cap_piece) {
-        size_t cap = x->cap_piece ? x->cap_piece * 2 : 64;
+        size_t cap = x->cap_piece ? x->cap_piece * 2 : 8;
         struct span *grown = arena_array(&s->arena, cap, sizeof *grown);
         if (!grown) {
             scratch_no_memory(s);

@@ -38,14 +38,18 @@ struct template_context {
     size_t max_memory_bytes; /* 0: TEMPLATE_DEFAULT_MEMORY_BYTES. What the values of a render may take */
 };
 
-#define TEMPLATE_DEFAULT_STEPS        (10u << 20)
+#define TEMPLATE_DEFAULT_STEPS (1u << 19) /* some 50 ms */
+/* What a conversation of n bytes may cost: in proportion to it, so that a template that only burns time ends
+ * in milliseconds and a long conversation has its due. */
+#define TEMPLATE_STEPS_FOR(n_bytes)   (TEMPLATE_DEFAULT_STEPS + (uint64_t)(n_bytes) * 64)
 #define TEMPLATE_DEFAULT_MEMORY_BYTES (256u << 20)
 
-/* Appends the text to `out`, whose maximum bounds it; variables are borrowed for the call. Otherwise `out`
- * keeps what it had and the status says whose fault it is: ST_INVALID      the template refused its input
- * with raise_exception(): e->text is its message (cut as every error text is), `out` gets the whole message
- * appended ST_UNSUPPORTED  anything that Jinja or Python would raise, or that is not served here; the line is
- * named ST_LIMIT, ST_NO_MEMORY */
+/* Appends the text to `out`, whose maximum bounds it; variables are borrowed for the call.
+ *
+ * ST_INVALID: the template refused its input with raise_exception(). `out` gets the whole message appended;
+ * e->text is the same, cut as every error text is. Of every other failure `out` shows nothing.
+ * ST_UNSUPPORTED: what Jinja or Python would raise, or what is not served here; the line is named. ST_LIMIT,
+ * ST_NO_MEMORY. */
 MUST_CHECK enum status chat_template_render(const struct chat_template *t, const struct template_context *ctx,
                                             struct buf *out, struct err *e);
 

@@ -103,6 +103,17 @@ static enum status offsets_count_chars(struct tokens *out, struct str text, bool
     return ST_OK;
 }
 
+/* The library's places may lead past the text's end (symbols of an affix's bytes): what callers cut out of
+ * the text must not. */
+static void offsets_keep_inside(struct tokens *out, size_t n_bytes)
+{
+    uint32_t end = (uint32_t)n_bytes;
+    for (size_t i = 0; i < out->n; i++) {
+        out->stop[i] = out->stop[i] < end ? out->stop[i] : end;
+        out->start[i] = out->start[i] < out->stop[i] ? out->start[i] : out->stop[i];
+    }
+}
+
 static enum status frame_tokens(const struct tokenizer *t, struct str text, struct token_list *list,
                                 unsigned flags, struct tokens *out, struct err *e)
 {
@@ -118,7 +129,9 @@ static enum status frame_tokens(const struct tokenizer *t, struct str text, stru
         for (size_t i = 0; f->item[k] == FRAME_TEXT && i < list->n; i++)
             tokens_put(out, list->id[i], list->start[i], list->stop[i]);
     }
-    if (flags & TOKENIZER_CHAR_OFFSETS && (st = offsets_count_chars(out, text, f->n_trim > 0, e)) != ST_OK)
+    if (!(flags & TOKENIZER_CHAR_OFFSETS))
+        offsets_keep_inside(out, text.n);
+    else if ((st = offsets_count_chars(out, text, f->n_trim > 0, e)) != ST_OK)
         tokens_fini(out);
     return st;
 }

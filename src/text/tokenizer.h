@@ -29,13 +29,15 @@ void tokenizer_free(struct tokenizer *t);
 
 struct tokens {
     int32_t *ids;           /* [n] owned */
-    uint32_t *start, *stop; /* [n] owned; tokens that post-processing adds have 0, 0 */
+    uint32_t *start, *stop; /* [n] owned; in bytes, start <= stop <= the text's; tokens that post-processing
+                               adds have 0, 0 */
     size_t n;
 };
 
 enum tokenizer_flag {
     TOKENIZER_ADD_SPECIAL = 1,  /* what post-processing adds (bos, ...) */
-    TOKENIZER_CHAR_OFFSETS = 2, /* offsets count code points, as the library's Python side gives them */
+    TOKENIZER_CHAR_OFFSETS = 2, /* offsets count code points, as the library's Python side gives them: where
+                                   it leaves one behind the text, so does this */
 };
 
 /* `text` must be valid UTF-8 (ST_INVALID). Linear or n log n in the text's length. */

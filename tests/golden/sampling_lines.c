@@ -1,11 +1,9 @@
 /* The sampler as a program: lines of JSON in and out, for tests/golden/test_sampling.py.
  *
- * {"bits":[uint32 of each float
- * logit],"ids":[...],"n_prompt":n,"position":n,"choice":n,"draws":n,"allowed":[ids],
- *  "bias":[[id,bias],...],"do_sample":b,"watermark":b,"watermark_gamma":x,"watermark_delta":x,"seed":n,"top_n":n,
- * and the names of params.def}: all but "bits" may be absent. The answer:
- * {"id","logprob","top":[[id,logprob],...], "draws":[ids]} with the ids of positions position, position + 1,
- * ...; or {"error"}. */
+ * In: "bits" (each logit as the uint32 of its float), and what may be absent: "ids", "n_prompt", "position",
+ * "choice", "allowed" (ids), "bias" (pairs of id and bias), "do_sample", "watermark", "watermark_gamma",
+ * "watermark_delta", "seed", "top_n", the names of params.def, and "draws". Out: "id", "logprob", "top"
+ * (pairs of id and logprob), "draws" (the ids at that many positions from "position" on); or "error". */
 #include "app/json_lines.h"
 #include "sample/sample.h"
 #include <stdlib.h>
@@ -124,8 +122,10 @@ static enum status write_pick(struct case_line *c, struct json_writer *w, struct
     return st;
 }
 
-static enum status answer(void *self, const struct json_val *line, struct json_writer *w, struct err *e)
+static enum status answer(void *self, const struct json_val *line, size_t n_bytes, struct json_writer *w,
+                          struct err *e)
 {
+    (void)n_bytes;
     struct case_line *c = self;
     c->line = line;
     read_arrays(c);

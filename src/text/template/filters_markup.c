@@ -177,10 +177,10 @@ static size_t chunk_length(struct str s, size_t i)
     return n;
 }
 
-static void put_wrapped(struct wrap *w, struct str line)
+static void put_wrapped(struct wrap *w, struct str line, bool keep_space)
 {
     size_t end = line.n;
-    while (end && is_wrap_space(line.p[end - 1])) /* only the last run of spaces is there to drop */
+    while (!keep_space && end && is_wrap_space(line.p[end - 1]))
         end--;
     if (end == 0 && line.n)
         return;
@@ -190,43 +190,49 @@ static void put_wrapped(struct wrap *w, struct str line)
     text_put(&w->out, (struct str){line.p, end});
 }
 
+/* Bytes of the first `n` letters at `at`. */
+static size_t letters(struct value v, size_t at, int64_t n)
+{
+    return text_offset(text_sub(v, at, v.n), (size_t)n);
+}
+
+/* One line from `at` on; returns where it ends. *keep_space: textwrap cuts nothing off a full line's end in
+ * front of a long word, because the last part of that line is then an empty piece of the word. */
+static size_t wrap_line(struct wrap *w, struct value v, size_t at, bool *keep_space)
+{
+    struct str s = value_text(v);
+    int64_t used = 0;
+    *keep_space = false;
+    while (at < s.n) {
+        size_t n = chunk_length(s, at);
+        int64_t count = (int64_t)text_count(text_sub(v, at, at + n));
+        run_spend(w->r, n / 2);
+        if (used + count > w->width) {
+            bool is_long = count > w->width;
+            *keep_space = is_long && w->break_long && used == w->width;
+            if (is_long && w->break_long)
+                return at + letters(v, at, w->width - used);
+            return used ? at : at + n; /* a long word that stays whole has a line of its own */
+        }
+        used += count;
+        at += n;
+    }
+    return at;
+}
+
 static void wrap_paragraph(struct wrap *w, struct value v)
 {
     struct str s = value_text(v);
-    size_t at = 0;
-    bool first = true;
-    while (at < s.n) {
-        size_t begin = at;
-        int64_t used = 0;
-        if (!first && is_wrap_space(s.p[at])) {
-            begin = at += chunk_length(s, at);
-            if (at >= s.n)
-                break;
-        }
-        while (at < s.n) {
-            size_t n = chunk_length(s, at);
-            run_spend(w->r, n / 8);
-            int64_t count = (int64_t)text_count(text_sub(v, at, at + n));
-            if (used + count > w->width && (used || !w->break_long || count <= w->width)) {
-                if (used == 0)
-                    at += n; /* a long word that stays whole has a line of its own */
-                else if (w->break_long && count > w->width && used < w->width) {
-                    struct value tail = text_sub(v, at, at + n);
-                    at += text_offset(tail, (size_t)(w->width - used));
-                }
-                break;
-            }
-            if (used + count > w->width) {
-                struct value tail = text_sub(v, at, at + n);
-                at += text_offset(tail, (size_t)(w->width - used));
-                break;
-            }
-            used += count;
-            at += n;
-        }
+    bool keep_space;
+    for (size_t at = 0; at < s.n;) {
+        if (at && is_wrap_space(s.p[at]))
+            at += chunk_length(s, at);
+        if (at >= s.n)
+            break;
+        size_t end = wrap_line(w, v, at, &keep_space);
         run_step(w->r);
-        put_wrapped(w, (struct str){s.p + begin, at - begin});
-        first = false;
+        put_wrapped(w, (struct str){s.p + at, end - at}, keep_space);
+        at = end;
     }
 }
 

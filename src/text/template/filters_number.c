@@ -14,6 +14,8 @@ FILTER(filter_abs)
     struct value v = arg[0];
     if (v.kind == V_FLOAT)
         return value_float(fabs(v.f));
+    if (v.kind == V_UINT)
+        return v;
     if (!is_int(v))
         fail(r, "bad operand type for abs(): '%s'", type_name(v));
     return v.i < 0 ? op_negate(r, v) : value_int(v.i);

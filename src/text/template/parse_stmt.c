@@ -35,7 +35,6 @@ static struct nodes parse_body_to(struct compile *c, const char *end)
 
 static void make_target(struct compile *c, struct node *n, enum name_use use)
 {
-    static const char *const words[] = {"text", "const"};
     if (n->type == N_NAME) {
         n->op = (uint8_t)use;
     } else if (n->type == N_TUPLE) {
@@ -43,7 +42,7 @@ static void make_target(struct compile *c, struct node *n, enum name_use use)
             make_target(c, n->list[0].at[i], use);
     } else if (n->type != N_NSREF) {
         compile_fail(c, ST_INVALID, n->line, "can't assign to '%s'",
-                     n->type == N_CONST ? words[1] : "expression");
+                     n->type == N_CONST ? "const" : "expression");
     }
 }
 

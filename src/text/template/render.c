@@ -108,7 +108,9 @@ enum status chat_template_render(const struct chat_template *t, const struct tem
     arena_init(&r.memory, ctx->max_memory_bytes ? ctx->max_memory_bytes : TEMPLATE_DEFAULT_MEMORY_BYTES);
     enum status st = run_template(&r);
     arena_fini(&r.memory);
-    if (st != ST_OK && st != ST_INVALID)
+    if (st != ST_OK && st != ST_INVALID) {
         out->n = r.out_begin;
+        out->failed = false;
+    }
     return st;
 }

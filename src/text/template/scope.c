@@ -259,16 +259,13 @@ static void look_for(const struct node *n, struct undeclared *u)
         }
         return;
     }
-    bool parts_last = n->type == N_IF || n->type == N_FILTER_BLOCK;
-    if (!parts_last || n->type == N_IF) {
-        look_for(n->x, u);
-        look_for(n->y, u);
-    }
+    bool filter_last = n->type == N_FILTER_BLOCK; /* the order of jinja2's visitor */
+    look_for(filter_last ? NULL : n->x, u);
+    look_for(n->y, u);
     for (unsigned k = 0; k < 3; k++)
         look_in(n->list[k], u);
     look_for(n->z, u);
-    if (n->type == N_FILTER_BLOCK)
-        look_for(n->x, u);
+    look_for(filter_last ? n->x : NULL, u);
 }
 
 static bool uses_name(struct nodes body, uint32_t name)

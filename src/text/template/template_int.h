@@ -284,8 +284,11 @@ uint32_t name_intern(struct compile *c, struct str s);
 void lex(struct compile *c, struct str source);
 struct str unescape(struct compile *c, struct str body, uint32_t line);
 
-/* parse_expr.c; `c->at` is at the next token */
+/* parse_tokens.c; `c->at` is at the next token */
 const struct token *token_now(const struct compile *c);
+const struct token *token_next(const struct compile *c); /* the one behind it */
+void token_skip(struct compile *c);
+struct str token_text(const struct token *t); /* for messages */
 bool token_is(const struct token *t, const char *op_or_name_text, enum token_type type);
 bool at_name(const struct compile *c, const char *name);
 bool at_op(const struct compile *c, const char *op);
@@ -301,7 +304,9 @@ struct list_builder {
 };
 void nodes_add(struct compile *c, struct list_builder *b, struct node *n);
 struct nodes nodes_done(const struct list_builder *b);
-void parse_enter(struct compile *c);
+void parse_enter(struct compile *c); /* bounds recursion; its end is c->depth-- */
+
+/* parse_expr.c */
 struct node *parse_expression(struct compile *c, bool with_cond);
 enum tuple_flag { TUPLE_SIMPLE = 1, TUPLE_NO_COND = 2, TUPLE_PARENTHESES = 4, TUPLE_NAMESPACE = 8 };
 struct node *parse_tuple(struct compile *c, unsigned flags);

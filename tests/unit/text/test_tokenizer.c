@@ -93,6 +93,25 @@ static void test_offsets(void **state)
     tokenizer_free(t);
 }
 
+/* The bytes of an affix are symbols too, and their places lead past the text's end. */
+static void test_offsets_stay_inside(void **state)
+{
+    (void)state;
+    static const char affixes[] =
+        "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"<0x23>\":1,\"<0x62>\":2},"
+        "\"merges\":[],\"byte_fallback\":true,\"continuing_subword_prefix\":\"##\"}}";
+    struct tokenizer *t;
+    struct tokens got;
+    struct err e;
+    assert_int_equal(tokenizer_from_json(str_from(affixes), &t, &e), ST_OK);
+    assert_int_equal(tokenizer_encode(t, STR("ab"), 0, &got, &e), ST_OK);
+    assert_int_equal(got.n, 4); /* a # # b */
+    for (size_t i = 0; i < got.n; i++)
+        assert_true(got.start[i] <= got.stop[i] && got.stop[i] <= 2);
+    tokens_fini(&got);
+    tokenizer_free(t);
+}
+
 static void expect_text(const struct tokenizer *t, const int32_t *ids, size_t n, bool skip, const char *want)
 {
     struct buf out;
@@ -248,6 +267,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_spm),
         cmocka_unit_test(test_offsets),
+        cmocka_unit_test(test_offsets_stay_inside),
         cmocka_unit_test(test_decode),
         cmocka_unit_test(test_stream_holds_back_half_a_character),
         cmocka_unit_test(test_stop_strings),

@@ -25,7 +25,7 @@ static void run_map(const struct step *step, struct section *x, struct scratch *
             continue;
         for (unsigned i = 0; i < n_to; i++)
             n_spelled += utf8_encode(to[i], spelled + n_spelled);
-        if (!changed && !aligned_reserve(&out, s, text.n + text.n / 8 + 64))
+        if (!changed && !aligned_reserve(&out, s, text.n + text.n / 8 + 8))
             return;
         changed = true;
         aligned_copy(&out, s, in, kept, at - kept);
@@ -184,7 +184,7 @@ static void run_replace(const struct step *step, struct section *x, struct scrat
     size_t at = 0, begin, end;
     bool changed = false;
     while (matches_next(&matches, s, &begin, &end)) {
-        if (!changed && !aligned_reserve(&out, s, text.n + text.n / 2 + 64))
+        if (!changed && !aligned_reserve(&out, s, text.n + text.n / 2 + 8))
             return;
         changed = true;
         aligned_copy(&out, s, in, at, begin - at);

@@ -331,7 +331,7 @@ static void put_metaspace(const struct step *step, const struct section *x, stru
 static void run_metaspace(const struct step *step, struct section *x, struct scratch *s)
 {
     struct section out = {.origin = x->origin};
-    if (!aligned_reserve(&out.text, s, x->text.n + x->text.n / 2 + 64))
+    if (!aligned_reserve(&out.text, s, x->text.n + x->text.n / 2 + 8))
         return;
     for (size_t i = 0; i < x->n_piece && s->status == ST_OK; i++)
         put_metaspace(step, x, x->piece[i], &out, s);

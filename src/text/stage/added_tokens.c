@@ -174,11 +174,8 @@ enum status added_tokens_prepare(struct added_tokens *a, const struct steps *nor
     enum status st = ST_OK;
     memset(a->raw.first, 0xff, sizeof a->raw.first);
     memset(a->normalized.first, 0xff, sizeof a->normalized.first);
-    /* Of tokens that look the same once normalized the first one is found, special ones first. */
-    for (int special = 1; special >= 0; special--)
-        for (size_t i = 0; i < a->n && st == ST_OK; i++)
-            if (a->token[i].special == (bool)special)
-                st = prepare_token(a, i, normalizers, e);
+    for (size_t i = 0; i < a->n && st == ST_OK; i++)
+        st = prepare_token(a, i, normalizers, e);
     return st == ST_NO_MEMORY ? err_set(e, st, "no memory for added tokens") : st;
 }
 

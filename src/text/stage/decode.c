@@ -247,7 +247,8 @@ static void put_replaced(struct buf *out, struct str text, struct str from, stru
     }
     if (!from.n)
         buf_put_str(out, to);
-    buf_put(out, text.p + at, text.n - at);
+    if (at < text.n)
+        buf_put(out, text.p + at, text.n - at);
 }
 
 /* Rewrites each item by itself; an item that `change` says no to goes. */
