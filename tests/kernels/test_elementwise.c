@@ -92,7 +92,7 @@ static void rope_equals_reference(void **state)
         plain_batch_init(&b, n);
         for (uint32_t r = 0; r < n; r++)
             b.pos[r] = r + 7;
-        device_kv(d, 1, n_kv, d_head, 2);
+        device_kv(d, &(struct kv_desc){.n_layer = 1, .n_kv_head = n_kv, .d_head = d_head, .n_page = 2});
         device_begin(d, n);
         uint32_t y[3] = {program_value(&d->program, n, d_rope), device_input(d, &q), device_input(d, &k)};
         program_op(&d->program, OP_ROPE_TABLE)->rope_table = (struct op_rope_table){
