@@ -49,17 +49,25 @@ struct bench_options {
     const char *isa;
     unsigned n_threads, rounds, n_prompt, n_decode;
     enum compute_type compute;
-    bool kernels;          /* operation by operation instead of a whole model */
-    bool sampling;         /* the sampler alone */
-    bool engine;           /* the engine alone */
     const char *tokenizer; /* a tokenizer's file or folder: encoding `text` instead of a model; else NULL */
     const char *text;      /* a file */
+    const char *write_dir; /* where to leave random weights; NULL: nowhere */
 };
 
+/* What a checkpoint's linear operations cost. */
+struct work {
+    double decode_bytes;  /* weights read for one token */
+    double prefill_flops; /* for one token, the head left out */
+    double head_flops;
+};
+struct work count_work(const struct ckpt *ck);
+
+/* One JSON object, for scripts: the ceilings, and the work of a token of --model-id. */
+MUST_CHECK enum status bench_ceilings(const struct bench_options *o, struct err *e);
 MUST_CHECK enum status bench_model(const struct bench_options *o, const char *dir, struct err *e);
 MUST_CHECK enum status bench_kernels(const struct bench_options *o, struct err *e);
 MUST_CHECK enum status bench_sampling(const struct bench_options *o, struct err *e);
-MUST_CHECK enum status bench_engine(struct err *e);
+MUST_CHECK enum status bench_engine(const struct bench_options *o, struct err *e);
 MUST_CHECK enum status bench_tokenizer(const struct bench_options *o, struct err *e);
 
 #endif

@@ -289,8 +289,9 @@ static enum status measure(const char *shape, uint32_t n_vocab, uint32_t specula
     return st;
 }
 
-enum status bench_engine(struct err *e)
+enum status bench_engine(const struct bench_options *o, struct err *e)
 {
+    (void)o;
     static const struct {
         const char *name, *shape;
         uint32_t n_vocab, speculate;

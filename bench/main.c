@@ -14,6 +14,8 @@ static const char usage[] =
     "  --kernels        operations one by one instead of a whole model\n"
     "  --sampling       rows of logits to tokens, one thread\n"
     "  --engine         a step of 128 sequences without the model: schedule, sample, emit\n"
+    "  --ceilings       the ceilings, and the work of a token of --model-id, as JSON\n"
+    "  --write DIR      leave random weights of --shape there, and end\n"
     "  --tokenizer PATH with --text FILE: one thread loads a tokenizer and encodes a text\n"
     "  --threads N      default: the CPUs this process may use\n"
     "  --isa NAME       instruction set: %s\n"
@@ -43,6 +45,8 @@ static bool read_option(struct bench_options *o, const char *name, const char *v
         o->tokenizer = value;
     else if (strcmp(name, "--text") == 0)
         o->text = value;
+    else if (strcmp(name, "--write") == 0)
+        o->write_dir = value;
     else if (strcmp(name, "--isa") == 0)
         o->isa = value;
     else if (strcmp(name, "--threads") == 0)
@@ -77,18 +81,42 @@ static enum status bench_synthetic(const struct bench_options *o, struct err *e)
     return st;
 }
 
+static enum status bench_whole(const struct bench_options *o, struct err *e)
+{
+    if (o->write_dir)
+        return synthetic_write(o->shape, o->write_dir, e);
+    if (o->tokenizer)
+        return bench_tokenizer(o, e);
+    return o->model_dir ? bench_model(o, o->model_dir, e) : bench_synthetic(o, e);
+}
+
+typedef enum status bench_run(const struct bench_options *o, struct err *e);
+
+/* A flag that chooses what is measured; NULL: no such flag. */
+static bench_run *find_run(const char *flag)
+{
+    static const struct {
+        const char *flag;
+        bench_run *run;
+    } runs[] = {{"--kernels", bench_kernels},
+                {"--sampling", bench_sampling},
+                {"--engine", bench_engine},
+                {"--ceilings", bench_ceilings}};
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++)
+        if (strcmp(runs[i].flag, flag) == 0)
+            return runs[i].run;
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     struct bench_options o = {
         .shape = "M", .rounds = 5, .n_prompt = 512, .n_decode = 16, .compute = COMPUTE_BF16};
+    bench_run *run = bench_whole;
     struct err e;
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--kernels") == 0) {
-            o.kernels = true;
-        } else if (strcmp(argv[i], "--sampling") == 0) {
-            o.sampling = true;
-        } else if (strcmp(argv[i], "--engine") == 0) {
-            o.engine = true;
+        if (find_run(argv[i])) {
+            run = find_run(argv[i]);
         } else if (strcmp(argv[i], "--help") == 0) {
             printf(usage, backend_isa_names());
             return 0;
@@ -104,12 +132,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "prompteur-bench: --tokenizer and --text go together\n");
         return 2;
     }
-    enum status st = o.kernels     ? bench_kernels(&o, &e)
-                     : o.sampling  ? bench_sampling(&o, &e)
-                     : o.engine    ? bench_engine(&e)
-                     : o.tokenizer ? bench_tokenizer(&o, &e)
-                     : o.model_dir ? bench_model(&o, o.model_dir, &e)
-                                   : bench_synthetic(&o, &e);
+    enum status st = run(&o, &e);
     if (st != ST_OK) {
         fprintf(stderr, "prompteur-bench: %s\n", e.text);
         return 1;

@@ -11,12 +11,6 @@
 
 #define WARM_TOKENS 16
 
-struct work {
-    double decode_bytes;  /* weights read for one token */
-    double prefill_flops; /* for one token, the head left out */
-    double head_flops;
-};
-
 struct session {
     struct ckpt *ckpt;
     struct backend *backend;
@@ -27,7 +21,7 @@ struct session {
     uint32_t *pos;
 };
 
-static struct work count_work(const struct ckpt *ck)
+struct work count_work(const struct ckpt *ck)
 {
     struct work w = {0};
     bool tied = ckpt_config(ck)->tie_embeddings;
@@ -175,5 +169,28 @@ enum status bench_model(const struct bench_options *o, const char *dir, struct e
 done:
     ceiling_rig_free(rig);
     session_close(&s);
+    return st;
+}
+
+enum status bench_ceilings(const struct bench_options *o, struct err *e)
+{
+    struct ceiling_rig *rig = NULL;
+    struct ceilings c = {0};
+    struct ckpt *ck = NULL;
+    struct work w = {0};
+    enum status st = o->model_dir ? ckpt_open(o->model_dir, &ck, e) : ST_OK;
+    if (st == ST_OK)
+        st = ceiling_rig_new(o->n_threads ? o->n_threads : team_usable_cpus(), (size_t)1 << 30, &rig, e);
+    for (unsigned i = 0; i < o->rounds && st == ST_OK; i++)
+        ceilings_measure(rig, &c);
+    if (ck)
+        w = count_work(ck);
+    if (st == ST_OK)
+        printf("{\"stream_gb_s\":%.2f,\"fma_gflop_s\":%.1f,\"dot_gflop_s\":%.1f,\"decode_bytes\":%.0f,"
+               "\"prefill_flops\":%.0f,\"head_flops\":%.0f}\n",
+               samples_median(&c.stream), samples_median(&c.fma), c.dot.n ? samples_median(&c.dot) : 0,
+               w.decode_bytes, w.prefill_flops, w.head_flops);
+    ceiling_rig_free(rig);
+    ckpt_close(ck);
     return st;
 }
