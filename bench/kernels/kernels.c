@@ -1,5 +1,5 @@
 /* Operations one by one: linear operations of the M shape over numbers of rows, attention over lengths of
- * context.
+ * context and types of KV store.
  *
  * Each is a program of one operation through the device, over weights enough to come from memory, not from
  * cache. */
@@ -31,7 +31,16 @@ static const struct linear_shape {
                {"down", 2048, 5632},
                {"head", 32000, 2048}};
 
+struct attention_shape {
+    uint32_t n_row, n_context, group;
+};
+
 static const uint32_t row_counts[] = {1, 4, 8, 32, 128, 512};
+
+static struct backend_options lab_options(const struct bench_options *o)
+{
+    return (struct backend_options){.compute = o->compute, .n_threads = o->n_threads, .isa = o->isa};
+}
 
 /* A batch of one sequence whose last n_row positions are computed. */
 struct lab_batch {
@@ -145,13 +154,70 @@ static enum status bench_linear(struct lab *lab, const struct linear_shape *shap
     return st;
 }
 
-/* n_row last positions of a context; the store holds zeros, which cost what other numbers cost. */
-static enum status bench_attention(struct lab *lab, uint32_t n_row, uint32_t n_context)
+#define ATTENTION_LAYERS 22
+#define ATTENTION_KV     4
+#define ATTENTION_D      64
+
+/* Writes all positions of every layer: memory never written would be one page of zeros, and in the cache. */
+static enum status fill_kv(struct lab *lab, struct kv *kv, uint32_t n_context)
 {
-    const uint32_t n_head = 32, n_kv = 4, d = 64, layers = 22;
-    struct kv_desc desc = {.n_layer = layers,
-                           .n_kv_head = n_kv,
-                           .d_head = d,
+    const uint32_t cols = ATTENTION_KV * ATTENTION_D;
+    float x[ATTENTION_KV * ATTENTION_D];
+    struct weight_desc row = {.name = "x", .roles = WEIGHT_EMBED, .n_row = 1, .n_col = cols, .data = x},
+                       freq = {.name = "f",
+                               .roles = WEIGHT_VECTOR,
+                               .n_row = 1,
+                               .n_col = ATTENTION_D / 2,
+                               .data = x};
+    struct weight *table = NULL, *inv_freq = NULL;
+    struct program p;
+    struct lab_batch b;
+    for (uint32_t i = 0; i < cols; i++)
+        x[i] = (float)(1 + i * 37 % 100) / 100;
+    arena_reset(&lab->arena);
+    program_init(&p, &lab->arena, kv, n_context, 1);
+    uint32_t k = program_value(&p, n_context, cols), v = program_value(&p, n_context, cols),
+             rope = program_value(&p, n_context, ATTENTION_D);
+    enum status st = lab->b->vt->weight_new(lab->b, &row, &table, lab->e);
+    if (st == ST_OK)
+        st = lab->b->vt->weight_new(lab->b, &freq, &inv_freq, lab->e);
+    program_op(&p, OP_EMBED)->embed = (struct op_embed){.table = table, .y = k};
+    program_op(&p, OP_EMBED)->embed = (struct op_embed){.table = table, .y = v};
+    program_op(&p, OP_ROPE_TABLE)->rope_table =
+        (struct op_rope_table){.inv_freq = inv_freq, .scale = 1, .y = rope};
+    for (uint32_t i = 0; i < ATTENTION_LAYERS; i++)
+        program_op(&p, OP_ROPE_KV)->rope_kv = (struct op_rope_kv){.q = v,
+                                                                  .k = k,
+                                                                  .v = v,
+                                                                  .table = rope,
+                                                                  .layer = i,
+                                                                  .n_head = ATTENTION_KV,
+                                                                  .n_kv_head = ATTENTION_KV,
+                                                                  .d_head = ATTENTION_D,
+                                                                  .d_rope = ATTENTION_D};
+    if (st == ST_OK)
+        st = program_check(&p, lab->e);
+    if (st == ST_OK)
+        st = lab->b->vt->reserve(lab->b, &p, lab->e);
+    lab_batch_init(&b, n_context, n_context, lab->b->caps.page_tokens);
+    if (st == ST_OK)
+        st = lab->b->vt->run(lab->b, &p, &b.in, lab->e);
+    lab_batch_fini(&b);
+    lab->b->vt->weight_free(lab->b, table);
+    lab->b->vt->weight_free(lab->b, inv_freq);
+    return st;
+}
+
+/* n_row last positions of a context through every layer. `bf16_seconds`: what a bf16 store took, set by it.
+ */
+static enum status bench_attention(struct lab *lab, const struct attention_shape *shape, double *bf16_seconds)
+{
+    const uint32_t n_row = shape->n_row, n_context = shape->n_context, n_head = shape->group * ATTENTION_KV,
+                   cols = n_head * ATTENTION_D;
+    enum elem_type type = lab->b->caps.kv;
+    struct kv_desc desc = {.n_layer = ATTENTION_LAYERS,
+                           .n_kv_head = ATTENTION_KV,
+                           .d_head = ATTENTION_D,
                            .n_page = n_context / lab->b->caps.page_tokens + 1};
     struct kv *kv;
     struct program p;
@@ -160,35 +226,70 @@ static enum status bench_attention(struct lab *lab, uint32_t n_row, uint32_t n_c
     enum status st = lab->b->vt->kv_new(lab->b, &desc, &kv, lab->e);
     if (st != ST_OK)
         return st;
+    st = fill_kv(lab, kv, n_context);
     arena_reset(&lab->arena);
     program_init(&p, &lab->arena, kv, n_row, 1);
-    uint32_t q = program_value(&p, n_row, n_head * d), y = program_value(&p, n_row, n_head * d);
-    for (uint32_t i = 0; i < layers; i++)
-        program_op(&p, OP_ATTENTION)->attention = (struct op_attention){
-            .q = q, .y = y, .layer = i, .n_head = n_head, .n_kv_head = n_kv, .d_head = d, .scale = 0.125f};
-    st = program_check(&p, lab->e);
+    uint32_t q = program_value(&p, n_row, cols), y = program_value(&p, n_row, cols);
+    for (uint32_t i = 0; i < ATTENTION_LAYERS; i++)
+        program_op(&p, OP_ATTENTION)->attention = (struct op_attention){.q = q,
+                                                                        .y = y,
+                                                                        .layer = i,
+                                                                        .n_head = n_head,
+                                                                        .n_kv_head = ATTENTION_KV,
+                                                                        .d_head = ATTENTION_D,
+                                                                        .scale = 0.125f};
+    if (st == ST_OK)
+        st = program_check(&p, lab->e);
     lab_batch_init(&b, n_row, n_context, lab->b->caps.page_tokens);
     ceilings_measure(lab->rig, &lab->ceilings);
     if (st == ST_OK)
         st = time_program(lab, &p, &b.in, &seconds);
-    seconds /= layers;
     double seen = (double)n_row * (n_context - n_row) + (double)n_row * (n_row + 1) / 2;
-    double gb_s = 4.0 * n_context * n_kv * d / seconds * 1e-9,
-           gflops = 4.0 * seen * n_head * d / seconds * 1e-9;
-    printf("attention %4u rows, context %5u  %8.1f us  %6.1f GB/s %5.1f %% of stream  %6.1f GFLOP/s %5.1f %% "
-           "of the "
-           "bf16 peak\n",
-           n_row, n_context, seconds * 1e6, gb_s, 100 * gb_s / samples_median(&lab->ceilings.stream), gflops,
-           100 * gflops / ceilings_bf16_peak(&lab->ceilings));
+    double pages = (double)n_context / lab->b->caps.page_tokens;
+    double gb_s = (double)lab->b->vt->kv_page_bytes(lab->b, &desc) * pages / seconds * 1e-9,
+           gflops = 4.0 * ATTENTION_LAYERS * seen * cols / seconds * 1e-9;
+    if (type == ELEM_BF16)
+        *bf16_seconds = seconds;
+    printf(
+        "attention, %-10s, %3u rows x %u heads, context %5u  %8.1f us  %.2f x bf16  %5.1f GB/s %5.1f %% of "
+        "stream  %6.1f GFLOP/s %5.1f %% of the bf16 peak\n",
+        elem_format_get(type)->name, n_row, shape->group, n_context, seconds * 1e6 / ATTENTION_LAYERS,
+        *bf16_seconds / seconds, gb_s, 100 * gb_s / samples_median(&lab->ceilings.stream), gflops,
+        100 * gflops / ceilings_bf16_peak(&lab->ceilings));
+    fflush(stdout);
     lab_batch_fini(&b);
     lab->b->vt->kv_free(lab->b, kv);
+    return st;
+}
+
+/* Attention with every type of KV store, bf16 first, in turns for each shape. */
+static enum status bench_attentions(struct lab *lab)
+{
+    static const struct attention_shape shapes[] = {{1, 512, 8},  {1, 2048, 8},  {1, 8192, 8},  {1, 2048, 1},
+                                                    {1, 8192, 1}, {512, 512, 8}, {512, 8192, 8}};
+    static const enum kv_type types[] = {KV_BFLOAT16, KV_FLOAT16, KV_INT8, KV_FP8_E4M3FN, KV_FP8_E5M2};
+    struct backend *b = lab->b;
+    enum status st = ST_OK;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        double bf16_seconds = 0;
+        for (size_t j = 0; j < sizeof types / sizeof *types && st == ST_OK; j++) {
+            struct backend_options bo = lab_options(lab->o);
+            bo.kv = types[j];
+            st = backend_open("cpu", &bo, &lab->b, lab->e);
+            if (st != ST_OK)
+                break;
+            st = bench_attention(lab, &shapes[i], &bf16_seconds);
+            backend_close(lab->b);
+        }
+    }
+    lab->b = b;
     return st;
 }
 
 enum status bench_kernels(const struct bench_options *o, struct err *e)
 {
     struct lab lab = {.o = o, .e = e};
-    struct backend_options bo = {.compute = o->compute, .n_threads = o->n_threads, .isa = o->isa};
+    struct backend_options bo = lab_options(o);
     enum status st = backend_open("cpu", &bo, &lab.b, e);
     if (st == ST_OK)
         st =
@@ -198,11 +299,8 @@ enum status bench_kernels(const struct bench_options *o, struct err *e)
     arena_init(&lab.arena, 1 << 20);
     for (size_t i = 0; i < sizeof linears / sizeof *linears && st == ST_OK; i++)
         st = bench_linear(&lab, &linears[i]);
-    static const struct {
-        uint32_t n_row, n_context;
-    } attentions[] = {{1, 512}, {1, 8192}, {512, 512}, {512, 8192}};
-    for (size_t i = 0; i < sizeof attentions / sizeof *attentions && st == ST_OK; i++)
-        st = bench_attention(&lab, attentions[i].n_row, attentions[i].n_context);
+    if (st == ST_OK)
+        st = bench_attentions(&lab);
     if (st == ST_OK)
         ceilings_print(&lab.ceilings);
     arena_fini(&lab.arena);
