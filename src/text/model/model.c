@@ -205,23 +205,36 @@ uint32_t model_vocab_size(const struct token_model *m)
     return m->kind == &model_unigram ? m->n_token : m->n_entry;
 }
 
+static void own_text(struct str *text, char **at)
+{
+    if (!text->p)
+        return;
+    memcpy(*at, text->p, text->n);
+    text->p = *at;
+    *at += text->n;
+}
+
 enum status model_own_texts(struct token_model *m, struct err *e)
 {
     size_t n = 0;
     for (uint32_t id = 0; id < m->n_token; id++)
         n += m->token[id].n;
+    for (uint32_t i = 0; i < m->n_entry; i++)
+        n += m->entry[i].text.p == m->token[m->entry[i].id].p ? 0 : m->entry[i].text.n;
     char *at = m->text_memory = malloc(n + 1);
     if (!at)
         return err_set(e, ST_NO_MEMORY, "no memory for the vocabulary");
-    for (uint32_t id = 0; id < m->n_token; id++) {
-        if (!m->token[id].p)
-            continue;
-        memcpy(at, m->token[id].p, m->token[id].n);
-        m->token[id].p = at;
-        at += m->token[id].n;
-    }
+    for (uint32_t i = 0; i < m->n_entry;
+         i++) /* several texts may have one id: then only one is the token's */
+        if (m->entry[i].text.p != m->token[m->entry[i].id].p)
+            own_text(&m->entry[i].text, &at);
+        else
+            m->entry[i].text.p = NULL;
+    for (uint32_t id = 0; id < m->n_token; id++)
+        own_text(&m->token[id], &at);
     for (uint32_t i = 0; i < m->n_entry; i++)
-        m->entry[i].text = m->token[m->entry[i].id];
+        if (!m->entry[i].text.p)
+            m->entry[i].text = m->token[m->entry[i].id];
     return ST_OK;
 }
 

@@ -105,7 +105,7 @@ static size_t find_parts(const struct pieces *p, size_t i, struct part *out)
     size_t n = 0;
     uint64_t left, right;
     uint32_t cp;
-    for (size_t at = utf8_decode(s, 0, &cp); at < s.n; at += utf8_decode(s, at, &cp)) {
+    for (size_t at = s.n ? utf8_decode(s, 0, &cp) : 0; at < s.n; at += utf8_decode(s, at, &cp)) {
         if (map_get(&p->map, (struct str){s.p, at}, &left) &&
             map_get(&p->map, (struct str){s.p + at, s.n - at}, &right))
             out[n++] = (struct part){p->id[left], p->id[right], (uint32_t)at};

@@ -134,6 +134,8 @@ static const struct model_case cases[] = {
     /* WordLevel */
     {"{'unk_token':'b','vocab':{'a':0,'b':1},'continuing_subword_prefix':'##'}", true, "a b c",
      "0@0-1 1@2-3 1@4-5"},
+    /* two texts with one id */
+    {"{'type':'WordLevel','unk_token':'c','vocab':{'a':0,'b':0,'c':1}}", true, "a b x", "0@0-1 0@2-3 1@4-5"},
     /* Unigram */
     {"{'unk_id':0,'vocab':[['<unk>',0],['a',-1]]}", false, "axx", "1@0-1 0@1-3"},
     /* BPE */
