@@ -132,6 +132,7 @@ static void drain_cap(uv_timer_t *t)
 
 void http_server_drain(struct http_server *s, uint32_t cap_ms)
 {
+    uv_update_time(&s->loop); /* the cap counts from now, not from when this turn of the loop began */
     if (s->draining) {
         if (cap_ms < uv_timer_get_due_in(&s->drain_timer))
             uv_timer_start(&s->drain_timer, drain_cap, cap_ms, 0);
