@@ -73,6 +73,7 @@ void jw_end_object(struct json_writer *w);
 void jw_array(struct json_writer *w);
 void jw_end_array(struct json_writer *w);
 void jw_key(struct json_writer *w, const char *key); /* ASCII literal, needs no escapes */
+void jw_name(struct json_writer *w, struct str key); /* any key, escaped as jw_str() does */
 void jw_str(struct json_writer *w, struct str s);    /* invalid UTF-8 becomes U+FFFD; escapes as serde_json */
 void jw_cstr(struct json_writer *w, const char *s);  /* NULL writes null */
 void jw_u64(struct json_writer *w, uint64_t v);

@@ -80,6 +80,12 @@ void chat_free(struct chat *c)
     free(c);
 }
 
+bool chat_mentions(const struct chat *c, struct str word)
+{
+    struct str source = c->tokenizer ? tokenizer_template(c->tokenizer, STR("default")) : STR("");
+    return str_find(source, word, 0) != SIZE_MAX;
+}
+
 /* Special tokens first: whoever calls may say otherwise. */
 static size_t put_special(const struct chat *c, struct template_var *vars)
 {
