@@ -29,14 +29,14 @@ static enum status read_constraints(struct generation *g, const struct json_val 
     const struct json_val *format = json_get(root, STR("response_format")),
                           *tools = json_get(root, STR("tools"));
     struct str type = STR("");
-    if (!json_is(tools, JSON_NULL) && !json_is(tools, JSON_ARRAY))
+    if (!json_is_none(tools) && !json_is(tools, JSON_ARRAY))
         return shape_wrong_type("tools", tools, "a sequence", &g->err);
-    if (!json_is(format, JSON_NULL) && !json_is(format, JSON_OBJECT))
+    if (!json_is_none(format) && !json_is(format, JSON_OBJECT))
         return shape_wrong_type("response_format", format, "a map", &g->err);
     if (json_is(format, JSON_OBJECT) && !json_str(json_get(format, STR("type")), &type))
         return shape_missing("response_format", "type", &g->err);
     if (type.n && !str_eq(type, STR("text"))) {
-        if (!json_is(tools, JSON_NULL)) {
+        if (!json_is_none(tools)) {
             g->failure = API_TOOL;
             return err_set(&g->err, ST_INVALID, "Grammar and tools are mutually exclusive");
         }

@@ -74,9 +74,9 @@ static enum status check_message(const struct rewrite *x, const struct json_val 
         return shape_missing(x->path, "role", x->e);
     if (!json_is(role, JSON_STRING))
         return shape_wrong_type(x->path, role, "a string as `role`", x->e);
-    if (json_is(content, JSON_NULL) && !has_calls(message))
+    if (json_is_none(content) && !has_calls(message))
         return shape_refuse(x->e, "%s: a message needs `content` or `tool_calls`", x->path);
-    if (!json_is(content, JSON_NULL) && !json_is(content, JSON_STRING) && !json_is(content, JSON_ARRAY))
+    if (!json_is_none(content) && !json_is(content, JSON_STRING) && !json_is(content, JSON_ARRAY))
         return shape_wrong_type(x->path, content, "a string or a list of parts as `content`", x->e);
     return ST_OK;
 }
@@ -91,7 +91,7 @@ static enum status write_message(struct rewrite *x, const struct json_val *messa
         return st;
     jw_object(&x->w);
     while (st == ST_OK && (v = json_next(&it, &key))) {
-        if (json_is(v, JSON_NULL))
+        if (json_is_none(v))
             continue;
         jw_name(&x->w, key);
         if (str_eq(key, STR("content")) && json_is(v, JSON_ARRAY))
@@ -157,7 +157,7 @@ static enum status read_kwargs(const struct json_val *root, struct template_var 
     struct json_iter it = json_iter(kwargs);
     struct str name;
     *n = 0;
-    if (json_is(kwargs, JSON_NULL))
+    if (json_is_none(kwargs))
         return ST_OK;
     if (!json_is(kwargs, JSON_OBJECT))
         return shape_wrong_type("chat_template_kwargs", kwargs, "a map", e);

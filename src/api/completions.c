@@ -100,7 +100,7 @@ static enum status read_fields(struct generation *g, const struct json_val *root
     q->logprobs = g->openai.logprobs;
     if (s.status != ST_OK)
         return s.status;
-    if (!json_is(json_get(root, STR("suffix")), JSON_NULL)) {
+    if (!json_is_none(json_get(root, STR("suffix")))) {
         g->failure = API_SUFFIX;
         return err_set(&g->err, ST_UNSUPPORTED, "%s", "");
     }

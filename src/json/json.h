@@ -33,6 +33,8 @@ enum json_kind json_kind(const struct json_val *v);   /* NULL pointer: JSON_NULL
 const char *json_kind_name(const struct json_val *v); /* "null", "boolean", "integer", "floating point",
                                                          "string", "sequence", "map" */
 bool json_is(const struct json_val *v, enum json_kind k);
+/* Absent, or null. */
+bool json_is_none(const struct json_val *v);
 /* Any JSON number. */
 bool json_is_number(const struct json_val *v);
 

@@ -135,7 +135,7 @@ enum status chat_render(const struct chat *c, const struct chat_input *in, struc
     ctx.n_vars = n;
     ctx.max_steps = TEMPLATE_STEPS_FOR(in->n_bytes);
     set_now(in, &ctx);
-    bool has_tools = in->tools && !json_is(in->tools, JSON_NULL);
+    bool has_tools = !json_is_none(in->tools);
     bool use_tools = c->with_tools && (has_tools || !c->template);
     enum status st = chat_template_render(use_tools ? c->with_tools : c->template, &ctx, out, e);
     free(vars);
