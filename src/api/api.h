@@ -20,7 +20,8 @@ struct api_options {
     double watermark_gamma; /* share of green tokens */
     float watermark_delta;
     uint32_t validation_workers;
-    uint32_t max_requests; /* in flight, tokenizing ones included */
+    uint32_t max_requests;                    /* in flight, tokenizing ones included */
+    const char *predict_route, *health_route; /* of Vertex AI, beside the others; NULL: none */
 };
 
 MUST_CHECK enum status api_new(const struct api_options *o, struct api **out, struct err *e);
@@ -39,6 +40,7 @@ struct api_model {
     const struct chat *chat; /* NULL: conversations are refused, `no_chat` says why */
     const char *no_chat;
     const char *device, *dtype; /* /info's model_device_type, model_dtype */
+    const char *fingerprint;    /* system_fingerprint of OpenAI's answers */
 };
 /* From any thread, once: requests are served from now on. */
 void api_post_ready(struct api *a, const struct api_model *model);
