@@ -15,8 +15,13 @@ enum metric_id {
     METRIC_ID_COUNT,
 };
 
+/* The table's rows and Vertex AI's two. */
+#define API_MAX_ROUTES 32
+
 struct api {
     struct api_options o;
+    struct http_route route[API_MAX_ROUTES];
+    size_t n_route;
     struct http_server *server;
     struct inbox *messages, *events;
     bool ready;

@@ -4,6 +4,7 @@
  * weights into their fastest form and computes their digest. */
 #define LOG_MODULE "serve"
 #include "api/api.h"
+#include "app/build.h"
 #include "app/commands.h"
 #include "app/kv_memory.h"
 #include "app/load.h"
@@ -36,6 +37,7 @@ struct serve {
     struct tokenizer *tokenizer;
     struct chat *chat; /* NULL: none, for this reason */
     char no_chat[ERR_TEXT_MAX];
+    char fingerprint[CKPT_FINGERPRINT_BYTES];
     struct engine *engine;
     enum status load_status;
     struct inbox *load_inbox;
@@ -77,6 +79,9 @@ static enum status load(struct serve *s, struct err *e)
     enum status st = loaded_model_open(s->o, s->dir, &s->lm, e);
     if (st == ST_OK)
         st = tokenizer_open(s->dir, &s->tokenizer, e);
+    if (st != ST_OK)
+        return st;
+    st = ckpt_fingerprint(s->lm.ckpt, build_name, s->fingerprint, e);
     if (st != ST_OK)
         return st;
     struct kv_memory kv = kv_memory_plan(s->o, ckpt_weight_bytes(s->lm.ckpt));
@@ -177,7 +182,8 @@ static void loader_main(void *arg)
                                     .chat = s->chat,
                                     .no_chat = s->no_chat,
                                     .device = model_backend(s->lm.model)->caps.name,
-                                    .dtype = model_config(s->lm.model)->dtype};
+                                    .dtype = model_config(s->lm.model)->dtype,
+                                    .fingerprint = s->fingerprint};
     api_post_ready(s->api, &model);
     tell_ready(s);
     settle(s);
@@ -237,6 +243,8 @@ static enum status open_server(struct serve *s, struct err *e)
         .watermark_gamma = option_f64(o, OPT_WATERMARK_GAMMA, 0.5),
         .watermark_delta = (float)option_f64(o, OPT_WATERMARK_DELTA, 2),
         .validation_workers = (uint32_t)option_u64(o, OPT_VALIDATION_WORKERS, 2),
+        .predict_route = getenv("AIP_PREDICT_ROUTE"),
+        .health_route = getenv("AIP_HEALTH_ROUTE"),
     };
     ao.max_requests = ao.max_concurrent_requests + REQUESTS_BEYOND_PERMITS;
     enum status st = api_new(&ao, &s->api, e);
@@ -245,7 +253,7 @@ static enum status open_server(struct serve *s, struct err *e)
     struct http_options ho = http_options_default();
     ho.host = listen_host(o);
     ho.port = (uint16_t)option_u64(o, OPT_PORT, 3000);
-    ho.routes = api_routes(&ho.n_routes);
+    ho.routes = api_routes(s->api, &ho.n_routes);
     ho.arg = s->api;
     ho.max_body_bytes = option_u64(o, OPT_PAYLOAD_LIMIT, 2000000);
     ho.api_key = option_text(o, OPT_API_KEY);

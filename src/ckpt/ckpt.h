@@ -56,4 +56,12 @@ void ckpt_release_pages(const struct ckpt *c, const struct ckpt_tensor *t);
 MUST_CHECK enum status ckpt_digest(const struct ckpt *c, const char *cache_dir, const atomic_bool *cancel,
                                    char out[CKPT_DIGEST_HEX], struct err *e);
 
+#define CKPT_FINGERPRINT_BYTES 20
+
+/* "fp_" and 16 hexadecimal digits from `build` (a version and what else names a build), every tensor's name,
+ * dtype, shape and place, the files' sizes and a few blocks of each: quick, and the same until one of them
+ * changes. */
+MUST_CHECK enum status ckpt_fingerprint(const struct ckpt *c, const char *build,
+                                        char out[CKPT_FINGERPRINT_BYTES], struct err *e);
+
 #endif
