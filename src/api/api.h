@@ -17,6 +17,7 @@ struct api_options {
     uint32_t max_concurrent_requests, max_best_of, max_stop_sequences, max_top_n_tokens,
         max_client_batch_size;
     bool prefill_logprobs;  /* decoder_input_details is served */
+    bool disable_ui;        /* no page at /ui */
     double watermark_gamma; /* share of green tokens */
     float watermark_delta;
     uint32_t validation_workers;

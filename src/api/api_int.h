@@ -110,5 +110,7 @@ void handle_health(struct http_req *r, void *api);
 void handle_metrics(struct http_req *r, void *api);
 void handle_tokenize(struct http_req *r, void *api);
 void handle_chat_tokenize(struct http_req *r, void *api);
+/* ui.c */
+void handle_ui(struct http_req *r, void *api);
 
 #endif

@@ -15,6 +15,13 @@ static const struct http_route routes[] = {
     {"GET", "/ping", handle_health, 0},
     {"GET", "/info", handle_info, 0},
     {"GET", "/metrics", handle_metrics, 0},
+    {"GET", "/ui", handle_ui, 0},
+    {"GET", "/ui/api.js", handle_ui, 0},
+    {"GET", "/ui/app.css", handle_ui, 0},
+    {"GET", "/ui/app.js", handle_ui, 0},
+    {"GET", "/ui/markdown.js", handle_ui, 0},
+    {"GET", "/ui/request.js", handle_ui, 0},
+    {"GET", "/ui/turn.js", handle_ui, 0},
 };
 
 const struct http_route *api_routes(size_t *n)
