@@ -18,6 +18,7 @@ struct api_options {
         max_client_batch_size;
     bool prefill_logprobs;  /* decoder_input_details is served */
     bool disable_ui;        /* no page at /ui */
+    bool strict_openai;     /* OpenAI's routes say what OpenAI says where TGI says something else */
     double watermark_gamma; /* share of green tokens */
     float watermark_delta;
     uint32_t validation_workers;
@@ -40,6 +41,7 @@ struct api_model {
     const struct chat *chat; /* NULL: conversations are refused, `no_chat` says why */
     const char *no_chat;
     const char *device, *dtype; /* /info's model_device_type, model_dtype */
+    const char *fingerprint;    /* OpenAI's system_fingerprint */
 };
 /* From any thread, once: requests are served from now on. */
 void api_post_ready(struct api *a, const struct api_model *model);

@@ -10,6 +10,11 @@ static const struct http_route routes[] = {
     {"POST", "/generate_stream", handle_generate_stream, HTTP_ROUTE_PROTECTED},
     {"POST", "/tokenize", handle_tokenize, HTTP_ROUTE_PROTECTED},
     {"POST", "/chat_tokenize", handle_chat_tokenize, HTTP_ROUTE_PROTECTED},
+    {"POST", "/v1/chat/completions", handle_chat_completions, HTTP_ROUTE_PROTECTED},
+    {"POST", "/v1/completions", handle_completions, HTTP_ROUTE_PROTECTED},
+    {"POST", "/invocations", handle_invocations, HTTP_ROUTE_PROTECTED},
+    {"POST", "/vertex", handle_vertex, HTTP_ROUTE_PROTECTED},
+    {"GET", "/v1/models", handle_models, 0},
     {"GET", "/", handle_health, 0},
     {"GET", "/health", handle_health, 0},
     {"GET", "/ping", handle_health, 0},
@@ -42,7 +47,7 @@ void api_respond_error(struct api *a, struct http_req *r, enum api_error kind, c
 
 void api_respond_shape_error(struct http_req *r, enum status status, const char *text)
 {
-    http_respond(r, api_shape_http_status(status), "text/plain; charset=utf-8", str_from(text), NULL, 0);
+    http_respond(r, shape_http_status(status), "text/plain; charset=utf-8", str_from(text), NULL, 0);
 }
 
 static bool is_json(struct http_req *r)

@@ -231,6 +231,7 @@ static enum status open_server(struct serve *s, struct err *e)
         .compute_type = compute_type ? compute_type : "1-cpu",
         .max_concurrent_requests = (uint32_t)option_u64(o, OPT_MAX_CONCURRENT_REQUESTS, 128),
         .max_best_of = (uint32_t)option_u64(o, OPT_MAX_BEST_OF, 2),
+        .strict_openai = option_flag(o, OPT_STRICT_OPENAI),
         .prefill_logprobs = option_flag(o, OPT_ENABLE_PREFILL_LOGPROBS),
         .disable_ui = option_flag(o, OPT_DISABLE_UI),
         .max_stop_sequences = (uint32_t)option_u64(o, OPT_MAX_STOP_SEQUENCES, 4),
