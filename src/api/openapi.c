@@ -22,7 +22,7 @@ struct bound {
 struct param {
     const char *name, *meaning;
     bool is_integer;
-    double neutral;
+    double neutral, example;
     struct bound lower, upper;
     struct {
         bool given;
@@ -40,8 +40,8 @@ static const struct param params[] = {
 #define FINITE         {false, false, 0}
 #define OFF(from, to)  {true, from, to}
 #define NEVER          {false, 0, 0}
-#define PARAM(type, name, neutral, lower, upper, off, is_random, text, meaning)                              \
-    {#name, meaning, IS_INTEGER_##type, neutral, lower, upper, off},
+#define PARAM(type, name, neutral, lower, upper, off, is_random, example, text, meaning)                     \
+    {#name, meaning, IS_INTEGER_##type, neutral, example, lower, upper, off},
 #include "sample/params.def"
 #undef PARAM
 };
@@ -80,6 +80,8 @@ static void put_param(struct json_writer *w, const struct param *p, bool openai)
     put_bound(w, upper, "maximum", "exclusiveMaximum");
     jw_key(w, "description");
     jw_str(w, buf_str(&text));
+    jw_key(w, "example");
+    jw_f64(w, p->example);
     jw_end_object(w);
     buf_fini(&text);
 }
@@ -299,6 +301,25 @@ static void put_failures(struct json_writer *w, unsigned faults, bool openai_err
     }
 }
 
+static void put_events(struct json_writer *w, const struct api_doc *d)
+{
+    if (!d->error_events) {
+        put_media(w, "text/event-stream", d->events, false);
+        return;
+    }
+    jw_key(w, "text/event-stream");
+    jw_object(w);
+    jw_key(w, "schema");
+    jw_object(w);
+    jw_key(w, "anyOf");
+    jw_array(w);
+    put_ref(w, d->events);
+    put_ref(w, d->error_events);
+    jw_end_array(w);
+    jw_end_object(w);
+    jw_end_object(w);
+}
+
 static void put_answer(struct json_writer *w, const struct api_doc *d)
 {
     open_response(w, 200, d->answered);
@@ -308,7 +329,7 @@ static void put_answer(struct json_writer *w, const struct api_doc *d)
         if (d->type)
             put_media(w, d->type, d->schema, d->is_list);
         if (d->events)
-            put_media(w, "text/event-stream", d->events, false);
+            put_events(w, d);
         jw_end_object(w);
     }
     jw_end_object(w);
