@@ -46,12 +46,21 @@ static const struct param params[] = {
 #undef PARAM
 };
 
-static void put_bound(struct json_writer *w, struct bound b, const char *name, const char *open_name)
+static void put_number(struct json_writer *w, const struct param *p, double x)
+{
+    if (p->is_integer)
+        jw_i64(w, (int64_t)x);
+    else
+        jw_f64(w, x);
+}
+
+static void put_bound(struct json_writer *w, const struct param *p, struct bound b, const char *name,
+                      const char *open_name)
 {
     if (!b.given)
         return;
     jw_key(w, name);
-    jw_f64(w, b.at);
+    put_number(w, p, b.at);
     if (b.open) {
         jw_key(w, open_name);
         jw_bool(w, true);
@@ -76,12 +85,12 @@ static void put_param(struct json_writer *w, const struct param *p, bool openai)
     jw_cstr(w, p->is_integer ? "int32" : "float");
     jw_key(w, "nullable");
     jw_bool(w, true);
-    put_bound(w, lower, "minimum", "exclusiveMinimum");
-    put_bound(w, upper, "maximum", "exclusiveMaximum");
+    put_bound(w, p, lower, "minimum", "exclusiveMinimum");
+    put_bound(w, p, upper, "maximum", "exclusiveMaximum");
     jw_key(w, "description");
     jw_str(w, buf_str(&text));
     jw_key(w, "example");
-    jw_f64(w, p->example);
+    put_number(w, p, p->example);
     jw_end_object(w);
     buf_fini(&text);
 }
