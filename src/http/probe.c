@@ -17,7 +17,7 @@
 struct probe {
     int fd;
     uint64_t deadline_ns;
-    const char *host;
+    char host[INET6_ADDRSTRLEN]; /* as it is asked, for messages */
     uint16_t port;
 };
 
@@ -65,12 +65,14 @@ static enum status await(const struct probe *p, short events, struct err *e)
     }
 }
 
-static enum status open_connection(struct probe *p, struct err *e)
+static enum status open_connection(struct probe *p, const char *host, struct err *e)
 {
     union address a;
     socklen_t n;
-    if (!address_from(p->host, p->port, &a, &n))
-        return err_set(e, ST_INVALID, "`%s` is no IP address", p->host);
+    if (!address_from(host, p->port, &a, &n))
+        return err_set(e, ST_INVALID, "`%s` is no IP address", host);
+    const void *bits = a.any.sa_family == AF_INET ? (const void *)&a.v4.sin_addr : &a.v6.sin6_addr;
+    (void)inet_ntop(a.any.sa_family, bits, p->host, sizeof p->host);
     p->fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (p->fd < 0)
         return err_set(e, ST_IO, "socket: %s", strerror(errno));
@@ -125,9 +127,9 @@ static enum status read_code(const struct probe *p, unsigned *code, struct err *
 enum status http_probe(const char *host, uint16_t port, const char *path, uint32_t timeout_ms, unsigned *code,
                        struct err *e)
 {
-    struct probe p = {.fd = -1, .host = host, .port = port};
+    struct probe p = {.fd = -1, .port = port};
     p.deadline_ns = clock_ns() + (uint64_t)timeout_ms * 1000000;
-    enum status st = open_connection(&p, e);
+    enum status st = open_connection(&p, host, e);
     if (st == ST_OK)
         st = ask(&p, path, e);
     if (st == ST_OK)
