@@ -90,6 +90,8 @@ static enum status load(struct serve *s, struct err *e)
     if (st != ST_OK)
         return st == ST_LIMIT ? err_prefix(e, "%s", kv.why) : st;
     const struct engine_limits *l = engine_limits(s->engine);
+    if (!eo.max_batch_prefill_tokens)
+        log_info("Default `max_batch_prefill_tokens` to %u", l->max_batch_prefill_tokens);
     log_info("KV cache: %" PRIu64
              " MiB reserved for %u tokens in %s; at most %u tokens a request, %u of them "
              "prompt; %u sequences at once (%s)",
@@ -240,7 +242,8 @@ static enum status open_server(struct serve *s, struct err *e)
     struct http_options ho = http_options_default();
     ho.host = listen_host(o);
     if (strcmp(ho.host, option_text(o, OPT_HOSTNAME)) != 0)
-        log_warn("hostname `%s` is no IP address: listening on %s", option_text(o, OPT_HOSTNAME), ho.host);
+        log_warn("Invalid hostname, defaulting to %s: `%s` is no IP address", ho.host,
+                 option_text(o, OPT_HOSTNAME));
     ho.port = (uint16_t)option_u64(o, OPT_PORT, 3000);
     ho.routes = api_routes(&ho.n_routes);
     ho.arg = s->api;

@@ -73,6 +73,7 @@ static void help(struct buf *text)
     buf_printf(text,
                "prompteur %s: a server for open language models, speaking TGI's HTTP API\n\n"
                "Usage: prompteur [COMMAND] [OPTIONS]\n"
+               "       prompteur serve|download-weights [MODEL] [OPTIONS]\n"
                "       text-generation-launcher, text-generation-router, text-generation-server: the same\n\n"
                "Commands:\n",
                PROMPTEUR_VERSION);

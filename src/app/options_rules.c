@@ -226,6 +226,12 @@ static enum status check_served(const struct options *o, struct err *e)
     if (scaling && strcmp(scaling, "dynamic") == 0)
         return err_set(e, ST_UNSUPPORTED,
                        "--rope-scaling: `dynamic` is not served by this version, only `linear` is");
+    const char *bucket = option_text(o, OPT_STORAGE_URI);
+    if (bucket && *bucket && !option_is_set(o, OPT_MODEL_ID))
+        return err_set(
+            e, ST_UNSUPPORTED,
+            "environment variable AIP_STORAGE_URI: models are not read from buckets by this version; give "
+            "the folder of one (MODEL_ID)");
     enum status st = ST_OK;
     for (unsigned id = 0; id < OPT_COUNT && st == ST_OK; id++)
         if (option_rows[id].state == NOT_YET)

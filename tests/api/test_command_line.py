@@ -141,8 +141,8 @@ def test_names_and_defaults_are_tgis():
 
 
 def test_the_document_of_flags_is_what_the_program_says():
-    document = (ROOT / "docs/flags.md").read_text()
-    assert document.endswith(run("--help-markdown").stdout), "write it again: see its first lines"
+    head, _, tables = (ROOT / "docs/flags.md").read_text().partition("\n## ")
+    assert "\n## " + tables == run("--help-markdown").stdout, "write it again: see its first lines"
 
 
 def test_help_names_everything():
@@ -276,6 +276,12 @@ def test_names_of_sagemaker_vertex_and_neuron(env, name, value):
         assert r.returncode == 2 and value in r.stderr
     else:
         assert parsed(env=env)[0][name][0] == value
+
+
+def test_a_bucket_without_a_model_is_refused_not_forgotten():
+    r = run(env={"AIP_STORAGE_URI": "gs://x/y"})
+    assert r.returncode == 2 and "not read from buckets" in r.stderr
+    assert parsed(env={"AIP_STORAGE_URI": "gs://x/y"})[1] == []
 
 
 def test_sagemaker_serves_on_8080():
