@@ -17,6 +17,7 @@ struct api_options {
     uint32_t max_concurrent_requests, max_best_of, max_stop_sequences, max_top_n_tokens,
         max_client_batch_size;
     bool prefill_logprobs;  /* decoder_input_details is served */
+    bool strict_openai;     /* OpenAI's routes say what OpenAI says where TGI says something else */
     double watermark_gamma; /* share of green tokens */
     float watermark_delta;
     uint32_t validation_workers;
@@ -28,8 +29,8 @@ MUST_CHECK enum status api_new(const struct api_options *o, struct api **out, st
 /* After the server has run to its end and the engine is freed. */
 void api_free(struct api *a);
 
-/* The route table, for http_options. */
-const struct http_route *api_routes(size_t *n);
+/* The route table, for http_options; lives as long as the api. */
+const struct http_route *api_routes(const struct api *a, size_t *n);
 /* Binds the api to its server: once, before the server runs. */
 MUST_CHECK enum status api_attach(struct api *a, struct http_server *server, struct err *e);
 

@@ -1,53 +1,20 @@
 /* POST /chat_tokenize: a conversation as the model's chat template writes it, and its tokens. A worker does
  * it. */
-#include "api/api_int.h"
-#include "text/chat.h"
-#include "json/json.h"
+#include "api/chat_prompt.h"
+#include "api/render.h"
 #include <stdlib.h>
 
 #define TEXT_MAX_BYTES   (64u << 20)
 #define ANSWER_MAX_BYTES (1u << 30)
 
-enum chat_stage { CHAT_SHAPE, CHAT_TEMPLATE, CHAT_TOKENIZE }; /* where it failed */
-
 struct chat_job {
     struct api *api;
     struct http_handle http;
     struct buf body, text, answer;
-    enum chat_stage stage;
     enum status status;
+    enum api_error failure; /* API_ERROR_COUNT: of the body's shape */
     struct err err;
 };
-
-static enum status read_chat(const struct json_val *root, struct chat_input *out, struct err *e)
-{
-    *out = (struct chat_input){.messages = json_get(root, STR("messages")),
-                               .tools = json_get(root, STR("tools")),
-                               .add_generation_prompt = true};
-    if (!json_is(root, JSON_OBJECT) || !out->messages)
-        return err_set(e, ST_UNSUPPORTED,
-                       "Failed to deserialize the JSON body into the target type: missing field `messages`");
-    if (!json_is(out->messages, JSON_ARRAY))
-        return err_set(
-            e, ST_UNSUPPORTED,
-            "Failed to deserialize the JSON body into the target type: messages: invalid type: %s, expected "
-            "a sequence",
-            json_kind_name(out->messages));
-    return ST_OK;
-}
-
-static enum status render(struct chat_job *j, const struct json_doc *doc)
-{
-    struct chat_input in;
-    enum status st = read_chat(json_root(doc), &in, &j->err);
-    if (st != ST_OK)
-        return st;
-    j->stage = CHAT_TEMPLATE;
-    in.n_bytes = j->body.n;
-    const struct chat *chat = j->api->model.chat;
-    return chat ? chat_render(chat, &in, &j->text, &j->err)
-                : err_set(&j->err, ST_NOT_FOUND, "%s", j->api->model.no_chat);
-}
 
 static void write_answer(struct chat_job *j, const struct tokens *tokens)
 {
@@ -66,17 +33,15 @@ static void worker_chat(void *arg)
     struct chat_job *j = arg;
     struct json_doc *doc;
     struct tokens tokens;
-    j->status = json_parse(buf_str(&j->body), 0, &doc, &j->err);
-    if (j->status != ST_OK) {
-        j->status = ST_INVALID;
-        err_prefix(&j->err, "Failed to parse the request body as JSON");
+    j->failure = API_ERROR_COUNT;
+    j->status = shape_parse(buf_str(&j->body), &doc, &j->err);
+    if (j->status != ST_OK)
         return;
-    }
-    j->status = render(j, doc);
+    j->status = chat_prompt_render(j->api, json_root(doc), j->body.n, true, &j->text, &j->failure, &j->err);
     json_free(doc);
     if (j->status != ST_OK)
         return;
-    j->stage = CHAT_TOKENIZE; /* the template has written bos and all that */
+    j->failure = API_VALIDATION; /* the template has written bos and all that */
     j->status = tokenizer_encode(j->api->model.tokenizer, buf_str(&j->text), 0, &tokens, &j->err);
     if (j->status != ST_OK)
         return;
@@ -94,25 +59,17 @@ static void job_free(struct chat_job *j)
     free(j);
 }
 
-/* What the template said, whole, or what is wrong with it. */
-static const char *template_reason(struct chat_job *j)
-{
-    buf_put_char(&j->text, '\0');
-    return j->status == ST_INVALID && !j->text.failed ? j->text.p : j->err.text;
-}
-
 static void loop_chat(void *arg)
 {
     struct chat_job *j = arg;
     struct http_req *r = http_req_find(j->api->server, j->http);
     if (r && j->status == ST_OK)
         http_respond(r, 200, "application/json", buf_str(&j->answer), NULL, 0);
-    else if (r && j->stage == CHAT_SHAPE)
+    else if (r && j->failure == API_ERROR_COUNT)
         api_respond_shape_error(r, j->status, j->err.text);
-    else if (r && j->stage == CHAT_TEMPLATE)
-        api_respond_error(j->api, r, API_TEMPLATE, template_reason(j));
     else if (r)
-        api_respond_error(j->api, r, API_VALIDATION, j->err.text);
+        api_respond_error(j->api, r, j->failure,
+                          j->failure == API_TEMPLATE ? chat_prompt_reason(&j->text, &j->err) : j->err.text);
     job_free(j);
 }
 

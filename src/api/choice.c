@@ -39,7 +39,7 @@ enum status choice_add(struct choice *c, const struct token_event *ev, bool *sto
         return st;
     c->token[c->n_token++] = (struct gen_token){.id = ev->id,
                                                 .logprob = ev->logprob,
-                                                .text_begin = (uint32_t)(c->stream.text.n - delta.n),
+                                                .text_begin = (uint32_t)(c->stream.n_released - delta.n),
                                                 .text_bytes = (uint32_t)delta.n,
                                                 .top_begin = c->n_top,
                                                 .n_top = ev->n_top};
@@ -51,9 +51,18 @@ enum status choice_add(struct choice *c, const struct token_event *ev, bool *sto
     return ST_OK;
 }
 
-bool choice_is_better(const struct choice *a, const struct choice *b)
+static double mean_logprob(const struct choice *c)
 {
-    return a->sum_logprob / a->n_token > b->sum_logprob / b->n_token;
+    return c->sum_logprob / c->n_token;
+}
+
+const struct choice *choice_best(const struct choice *c, uint32_t n)
+{
+    const struct choice *best = c;
+    for (uint32_t i = 1; i < n; i++)
+        if (mean_logprob(&c[i]) > mean_logprob(best))
+            best = &c[i];
+    return best;
 }
 
 enum status lone_token_view(int32_t id, float logprob, const struct tokenizer *t, struct arena *arena,
@@ -80,6 +89,8 @@ enum status choice_token_view(const struct choice *c, uint32_t i, const struct t
                                .text = {c->stream.text.p + token->text_begin, token->text_bytes},
                                .logprob = token->logprob,
                                .special = tokenizer_is_special(t, token->id)};
+    if (out->special && c->stream.skip_special) /* it adds nothing to the text, but has a name */
+        out->text = tokenizer_token_text(t, token->id);
     if (token->n_top == 0)
         return ST_OK;
     top = arena_array(arena, token->n_top, sizeof *top);

@@ -19,6 +19,7 @@ struct gen_token {
 
 struct choice {
     struct engine_handle engine;
+    uint32_t prompt;       /* which of the request's */
     bool submitted, ended; /* ended: no more events come */
     uint64_t seed;
     struct stream stream;
@@ -35,9 +36,9 @@ struct choice {
 void choice_fini(struct choice *c);
 /* Takes a token. *stopped: a stop string is in the text now. */
 MUST_CHECK enum status choice_add(struct choice *c, const struct token_event *ev, bool *stopped);
-/* The better of two, as TGI's best_of has it: the higher mean of logprobs. */
-bool choice_is_better(const struct choice *a, const struct choice *b);
-/* Token i, with its alternatives. */
+/* The best of n, as TGI's best_of has it: the highest mean of logprobs; of equal ones the first. */
+const struct choice *choice_best(const struct choice *c, uint32_t n);
+/* Token i, with its alternatives; a special one by its name where the text leaves it out. */
 MUST_CHECK enum status choice_token_view(const struct choice *c, uint32_t i, const struct tokenizer *t,
                                          struct arena *arena, struct token_view *out);
 /* All tokens: [n_token]. */

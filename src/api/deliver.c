@@ -2,14 +2,13 @@
  *
  * The text side decides where an answer ends: a stop string ends it here, and what the engine makes beyond is
  * dropped. A generation lives until the engine's last event about it. */
-#include "api/api_int.h"
+#include "api/generation_int.h"
 #include "base/clock.h"
-#include "http/sse.h"
+#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define ANSWER_MAX_BYTES (256u << 20)
+#define ERROR_MAX_BYTES  (1u << 20)
 
 static struct generation *generation_find(struct api *a, uint64_t tag)
 {
@@ -20,10 +19,18 @@ static struct generation *generation_find(struct api *a, uint64_t tag)
 
 /* ---- streams ---- */
 
+static uint32_t count_characters(const struct generation *g)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < g->n_prompt; i++)
+        n += g->prompt[i].request.n_characters;
+    return n;
+}
+
 void deliver_stream_begin(struct generation *g, struct http_req *r)
 {
     char characters[16];
-    snprintf(characters, sizeof characters, "%u", g->request.n_characters);
+    snprintf(characters, sizeof characters, "%u", count_characters(g));
     struct http_header headers[] = {
         {STR("cache-control"), STR("no-cache")},
         {STR("x-compute-type"), str_from(g->api->o.compute_type)},
@@ -34,17 +41,47 @@ void deliver_stream_begin(struct generation *g, struct http_req *r)
     http_stream_begin(r, 200, "text/event-stream", headers, 4);
 }
 
-/* A frame that no memory is left for ends the stream: the client sees that the last event is missing. */
-static void stream_json(struct http_req *r, const struct buf *json, bool last)
+/* Events that no memory is left for end the stream: the client sees that the last one is missing. */
+static void stream_write(struct http_req *r, const struct buf *events, bool last)
 {
-    struct buf frame;
-    buf_init(&frame, ANSWER_MAX_BYTES);
-    sse_event(&frame, buf_str(json));
-    bool whole = !json->failed && !frame.failed;
-    bool open = !whole || http_stream_write(r, buf_str(&frame));
-    buf_fini(&frame);
-    if (open && (last || !whole))
+    bool open = events->failed || http_stream_write(r, buf_str(events));
+    if (open && (last || events->failed))
         http_stream_end(r);
+}
+
+/* ---- errors ---- */
+
+static void respond_error(struct generation *g, struct http_req *r, enum api_error kind, const char *text)
+{
+    struct buf body;
+    bool is_shape = kind == API_SHAPE_ERROR;
+    unsigned status = is_shape ? shape_http_status(g->status) : api_error_http_status(kind);
+    if (is_shape && !generation_is_strict(g)) {
+        api_respond_shape_error(r, g->status, text);
+        return;
+    }
+    buf_init(&body, ERROR_MAX_BYTES);
+    g->wire->write_error(g, kind, text, &body);
+    http_respond(r, status, "application/json", buf_str(&body), NULL, 0);
+    buf_fini(&body);
+}
+
+static void stream_error(struct generation *g, struct http_req *r, enum api_error kind, const char *text)
+{
+    struct buf events;
+    buf_init(&events, ERROR_MAX_BYTES);
+    if (!g->streaming)
+        deliver_stream_begin(g, r);
+    g->wire->write_error_event(g, kind, text, &events);
+    stream_write(r, &events, true);
+    buf_fini(&events);
+}
+
+/* TGI's streams say 200 and tell of errors in an event; OpenAI's say what it is while they can. */
+static bool error_is_event(const struct generation *g, enum api_error kind)
+{
+    bool early = kind == API_SHAPE_ERROR || api_error_is_early(kind) || generation_is_strict(g);
+    return g->streams && (g->streaming || !early);
 }
 
 void deliver_error(struct generation *g, enum api_error kind, const char *text)
@@ -53,191 +90,121 @@ void deliver_error(struct generation *g, enum api_error kind, const char *text)
     g->answered = true;
     if (!r)
         return;
-    if (!generation_streams(g)) {
-        api_respond_error(g->api, r, kind, text);
-        return;
-    }
-    struct buf json;
-    buf_init(&json, 1u << 20);
-    api_count_failure(g->api, kind);
-    if (!g->streaming)
-        deliver_stream_begin(g, r);
-    api_error_render(kind, text, &json);
-    stream_json(r, &json, true);
-    buf_fini(&json);
-}
-
-/* ---- answers ---- */
-
-static enum status answer_text(struct generation *g, struct choice *c, struct buf *out)
-{
-    const struct gen_request *q = &g->request;
-    bool full = q->has_return_full_text ? q->return_full_text : g->mode == GEN_COMPAT;
-    if (full)
-        buf_put_str(out, q->inputs);
-    return stream_generated_text(&c->stream, out);
-}
-
-/* The answer's text goes into the request's arena. */
-static enum status answer_view(struct generation *g, struct choice *c, struct answer_view *out)
-{
-    struct buf text;
-    buf_init(&text, ANSWER_MAX_BYTES);
-    enum status st = answer_text(g, c, &text);
-    *out = (struct answer_view){.generated_text = arena_strdup(&g->arena, buf_str(&text)),
-                                .finish_reason = c->finish_reason,
-                                .n_input = g->n_input,
-                                .n_generated = c->n_token,
-                                .n_cached = c->n_reused,
-                                .has_seed = sample_is_random(&g->request.params),
-                                .seed = c->seed};
-    buf_fini(&text);
-    return st == ST_OK && !out->generated_text.p ? ST_NO_MEMORY : st;
-}
-
-/* The tokens of the answer and, of the first, those of the prompt. */
-static enum status add_details(struct generation *g, struct choice *c, struct answer_view *out)
-{
-    const struct tokenizer *t = g->api->model.tokenizer;
-    struct token_view *tokens, *prefill = NULL;
-    enum status st = choice_token_views(c, t, &g->arena, &tokens);
-    if (st == ST_OK && g->prompt_logprob) {
-        prefill = arena_array(&g->arena, g->n_input, sizeof *prefill);
-        st = prefill ? ST_OK : ST_NO_MEMORY;
-        for (uint32_t i = 0; i < g->n_input && st == ST_OK; i++)
-            st = lone_token_view(g->prompt[i], g->prompt_logprob[i], t, &g->arena, &prefill[i]);
-        out->n_prefill = g->n_input;
-    }
-    out->tokens = tokens;
-    out->prefill = prefill;
-    return st;
-}
-
-static uint32_t best_choice(const struct generation *g)
-{
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < g->n_choice; i++)
-        if (choice_is_better(&g->choice[i], &g->choice[best]))
-            best = i;
-    return best;
-}
-
-/* The best answer first, then the others in order. */
-static enum status answer_views(struct generation *g, struct answer_view **out)
-{
-    uint32_t best = best_choice(g), at = 0;
-    *out = arena_array(&g->arena, g->n_choice, sizeof **out);
-    if (!*out)
-        return ST_NO_MEMORY;
-    for (uint32_t k = 0; k <= g->n_choice; k++) {
-        uint32_t i = k == 0 ? best : k - 1;
-        if (k > 0 && i == best)
-            continue;
-        enum status st = answer_view(g, &g->choice[i], &(*out)[at]);
-        if (st == ST_OK && g->request.details)
-            st = add_details(g, &g->choice[i], &(*out)[at]);
-        if (st != ST_OK)
-            return st;
-        at++;
-    }
-    (*out)->others = *out + 1;
-    (*out)->n_others = g->n_choice - 1;
-    return ST_OK;
+    api_count_failure(g->api, kind == API_SHAPE_ERROR ? API_VALIDATION : kind);
+    if (error_is_event(g, kind))
+        stream_error(g, r, kind, text);
+    else
+        respond_error(g, r, kind, text);
 }
 
 /* ---- the end ---- */
 
-struct time_headers {
-    char text[9][32];
-    struct http_header header[9];
-};
-
-/* Milliseconds of each part of the request's life, as TGI reports them. */
-static void fill_time_headers(const struct generation *g, uint32_t n_token, uint64_t now,
-                              struct time_headers *h)
+/* Tokens of the answers that are given: of best_of the best one. */
+static uint32_t count_tokens(const struct gen_prompt *p)
 {
-    static const char *const names[9] = {"x-compute-time",    "x-compute-characters", "x-total-time",
-                                         "x-validation-time", "x-queue-time",         "x-inference-time",
-                                         "x-time-per-token",  "x-prompt-tokens",      "x-generated-tokens"};
-    double inference = api_seconds(g->started_ns, now) * 1e3;
-    unsigned long long whole[9] = {0,
-                                   g->request.n_characters,
-                                   (now - g->begin_ns) / 1000000,
-                                   (g->validated_ns - g->begin_ns) / 1000000,
-                                   (unsigned long long)(api_seconds(g->validated_ns, g->started_ns) * 1e3),
-                                   (unsigned long long)inference,
-                                   (unsigned long long)(inference / (n_token ? n_token : 1)),
-                                   g->n_input,
-                                   n_token};
-    for (int i = 0; i < 9; i++) {
-        if (i == 0)
-            snprintf(h->text[i], sizeof h->text[i], "%g", api_seconds(g->begin_ns, now));
-        else
-            snprintf(h->text[i], sizeof h->text[i], "%llu", whole[i]);
-        h->header[i] = (struct http_header){str_from(names[i]), str_from(h->text[i])};
-    }
+    uint32_t n = 0;
+    if (p->request.best_of > 1)
+        return choice_best(p->choice, p->n_choice)->n_token;
+    for (uint32_t k = 0; k < p->n_choice; k++)
+        n += p->choice[k].n_token;
+    return n;
 }
 
-static void observe_success(const struct generation *g, uint32_t n_token, uint64_t now)
+/* Milliseconds of each part of the requests' lives, as TGI reports them; several prompts' are added up. */
+struct times {
+    uint64_t total_ms, validation_ms, queue_ms, inference_ms, per_token_ms, n_input, n_token;
+};
+
+static struct times times_of(const struct generation *g)
+{
+    struct times t = {0};
+    for (uint32_t i = 0; i < g->n_prompt; i++) {
+        const struct gen_prompt *p = &g->prompt[i];
+        uint32_t n_token = count_tokens(p);
+        double inference = api_seconds(p->started_ns, p->done_ns) * 1e3;
+        t.total_ms += (p->done_ns - g->begin_ns) / 1000000;
+        t.validation_ms += (g->validated_ns - g->begin_ns) / 1000000;
+        t.queue_ms += (uint64_t)(api_seconds(g->validated_ns, p->started_ns) * 1e3);
+        t.inference_ms += (uint64_t)inference;
+        t.per_token_ms += (uint64_t)(inference / (n_token ? n_token : 1));
+        t.n_input += p->n_input;
+        t.n_token += n_token;
+    }
+    return t;
+}
+
+#define N_ANSWER_HEADERS 10
+
+struct answer_headers {
+    char text[N_ANSWER_HEADERS][32];
+    struct http_header header[N_ANSWER_HEADERS];
+    size_t n;
+};
+
+static void put_number(struct answer_headers *h, const char *name, uint64_t value)
+{
+    snprintf(h->text[h->n], sizeof *h->text, "%" PRIu64, value);
+    h->header[h->n] = (struct http_header){str_from(name), str_from(h->text[h->n])};
+    h->n++;
+}
+
+static void fill_answer_headers(const struct generation *g, struct answer_headers *h)
+{
+    struct times t = times_of(g);
+    h->n = 0;
+    h->header[h->n++] = (struct http_header){STR("x-compute-type"), str_from(g->api->o.compute_type)};
+    if (g->n_prompt == 1) {
+        snprintf(h->text[h->n], sizeof *h->text, "%g", api_seconds(g->begin_ns, clock_ns()));
+        h->header[h->n] = (struct http_header){STR("x-compute-time"), str_from(h->text[h->n])};
+        h->n++;
+    }
+    put_number(h, "x-compute-characters", count_characters(g));
+    put_number(h, "x-total-time", t.total_ms);
+    put_number(h, "x-validation-time", t.validation_ms);
+    put_number(h, "x-queue-time", t.queue_ms);
+    put_number(h, "x-inference-time", t.inference_ms);
+    put_number(h, "x-time-per-token", t.per_token_ms);
+    put_number(h, "x-prompt-tokens", t.n_input);
+    put_number(h, "x-generated-tokens", t.n_token);
+}
+
+static void observe_success(struct generation *g, struct gen_prompt *p)
 {
     struct api *a = g->api;
+    uint32_t n_token = count_tokens(p);
     metric_count(a->metric[METRIC_REQUEST_SUCCESS], 0, 1);
-    metric_observe(a->metric[METRIC_REQUEST_DURATION], 0, api_seconds(g->begin_ns, now));
-    metric_observe(a->metric[METRIC_REQUEST_QUEUE_DURATION], 0, api_seconds(g->validated_ns, g->started_ns));
-    metric_observe(a->metric[METRIC_REQUEST_INFERENCE_DURATION], 0, api_seconds(g->started_ns, now));
+    metric_observe(a->metric[METRIC_REQUEST_DURATION], 0, api_seconds(g->begin_ns, p->done_ns));
+    metric_observe(a->metric[METRIC_REQUEST_QUEUE_DURATION], 0, api_seconds(g->validated_ns, p->started_ns));
+    metric_observe(a->metric[METRIC_REQUEST_INFERENCE_DURATION], 0, api_seconds(p->started_ns, p->done_ns));
     metric_observe(a->metric[METRIC_REQUEST_TIME_PER_TOKEN], 0,
-                   api_seconds(g->started_ns, now) / (n_token ? n_token : 1));
+                   api_seconds(p->started_ns, p->done_ns) / (n_token ? n_token : 1));
     metric_observe(a->metric[METRIC_REQUEST_GENERATED_TOKENS], 0, n_token);
 }
 
 static void respond_whole(struct generation *g, struct http_req *r)
 {
-    struct time_headers times;
-    struct http_header headers[10];
-    struct answer_view *answers;
+    struct answer_headers headers;
     struct buf body;
-    uint64_t now = clock_ns();
-    enum status st = answer_views(g, &answers);
     buf_init(&body, ANSWER_MAX_BYTES);
-    if (g->mode == GEN_COMPAT)
-        buf_put_char(&body, '[');
-    if (st == ST_OK)
-        render_generate(&body, answers);
-    if (g->mode == GEN_COMPAT)
-        buf_put_char(&body, ']');
-    if (body.failed || st != ST_OK) {
-        api_respond_error(g->api, r, API_INCOMPLETE, NULL);
+    if (g->wire->write(g, &body) != ST_OK || body.failed) {
+        deliver_error(g, API_INCOMPLETE, NULL);
     } else {
-        observe_success(g, answers->n_generated, now);
-        fill_time_headers(g, answers->n_generated, now, &times);
-        headers[0] = (struct http_header){STR("x-compute-type"), str_from(g->api->o.compute_type)};
-        for (int i = 0; i < 9; i++)
-            headers[i + 1] = times.header[i];
-        http_respond(r, 200, "application/json", buf_str(&body), headers, 10);
+        fill_answer_headers(g, &headers);
+        http_respond(r, 200, "application/json", buf_str(&body), headers.header, headers.n);
     }
     buf_fini(&body);
 }
 
-/* The newest token, with the end of the answer when it is the last. */
-static void stream_token(struct generation *g, struct http_req *r)
+static void stream_token(struct generation *g, struct choice *c, struct http_req *r)
 {
-    struct choice *c = &g->choice[0];
-    struct answer_view answer;
-    struct token_view token;
-    struct buf json;
-    bool last = c->finish_reason != NULL;
-    buf_init(&json, ANSWER_MAX_BYTES);
-    enum status st = choice_token_view(c, c->n_token - 1, g->api->model.tokenizer, &g->arena, &token);
-    if (st == ST_OK && last)
-        st = answer_view(g, c, &answer);
-    if (st == ST_OK)
-        render_stream_event(&json, c->n_token, &token, last ? &answer : NULL, g->request.details);
-    else
-        json.failed = true;
-    if (last && st == ST_OK)
-        observe_success(g, c->n_token, clock_ns());
-    stream_json(r, &json, last);
-    buf_fini(&json);
+    struct buf events;
+    buf_init(&events, ANSWER_MAX_BYTES);
+    enum status st = g->wire->write_token(g, c, &events);
+    if (st == ST_OK && g->answered && g->wire->write_end)
+        st = g->wire->write_end(g, &events);
+    events.failed |= st != ST_OK;
+    stream_write(r, &events, g->answered);
+    buf_fini(&events);
 }
 
 /* ---- events ---- */
@@ -251,31 +218,41 @@ static const char *finish_reason(const struct token_event *ev, bool stopped)
     return stopped ? "stop_sequence" : NULL;
 }
 
+/* `still_runs`: the engine does not know yet. */
+static void finish_choice(struct generation *g, struct gen_prompt *p, struct choice *c, bool still_runs)
+{
+    if (still_runs)
+        engine_cancel(g->api->model.engine, c->engine);
+    if (++p->n_done == p->n_choice) {
+        p->done_ns = clock_ns();
+        observe_success(g, p);
+    }
+    g->n_done++;
+    g->answered = g->n_done == g->n_choice;
+}
+
 static void deliver_token(struct generation *g, struct choice *c, struct http_req *r, struct token_event *ev)
 {
+    struct gen_prompt *p = &g->prompt[c->prompt];
     bool stopped = false;
-    if (!g->started_ns)
-        g->started_ns = ev->started_ns;
+    if (!p->started_ns)
+        p->started_ns = ev->started_ns;
     if (ev->prompt_logprob) {
-        g->prompt_logprob = ev->prompt_logprob; /* taken */
+        p->logprob = ev->prompt_logprob; /* taken */
         ev->prompt_logprob = NULL;
     }
     if (c->finish_reason) /* made before the engine heard of the end */
         return;
     if (choice_add(c, ev, &stopped) != ST_OK) {
         generation_cancel(g);
-        deliver_error(g, generation_streams(g) ? API_INCOMPLETE_STREAM : API_INCOMPLETE, NULL);
+        deliver_error(g, g->streams ? API_INCOMPLETE_STREAM : API_INCOMPLETE, NULL);
         return;
     }
     c->finish_reason = finish_reason(ev, stopped);
-    if (c->finish_reason) {
-        g->n_done++;
-        g->answered = g->n_done == g->n_choice;
-        if (ev->finish == ENGINE_RUNNING)
-            engine_cancel(g->api->model.engine, c->engine);
-    }
-    if (generation_streams(g))
-        stream_token(g, r);
+    if (c->finish_reason)
+        finish_choice(g, p, c, ev->finish == ENGINE_RUNNING);
+    if (g->streams)
+        stream_token(g, c, r);
     else if (g->answered)
         respond_whole(g, r);
 }
@@ -287,7 +264,7 @@ static void deliver_failure(struct generation *g, const struct token_event *ev)
     else if (ev->finish == ENGINE_FINISH_FAILED)
         deliver_error(g, API_GENERATION, "the device failed");
     else
-        deliver_error(g, generation_streams(g) ? API_INCOMPLETE_STREAM : API_INCOMPLETE, NULL);
+        deliver_error(g, g->streams ? API_INCOMPLETE_STREAM : API_INCOMPLETE, NULL);
 }
 
 void api_on_event(void *api, struct inbox_node *node)

@@ -6,6 +6,7 @@
 static const struct {
     unsigned http_status;
     const char *type, *text, *metric_label;
+    bool early;
 } errors[API_ERROR_COUNT] = {
     [API_OVERLOADED] = {429, "overloaded", "Model is overloaded", "overloaded"},
     [API_VALIDATION] = {422, "validation", "Input validation error: ", "validation"},
@@ -13,7 +14,14 @@ static const struct {
     [API_INCOMPLETE] = {500, "incomplete_generation", "Incomplete generation", "incomplete"},
     [API_INCOMPLETE_STREAM] = {500, "incomplete_generation_stream", "Incomplete generation stream",
                                "incomplete"},
-    [API_TEMPLATE] = {422, "template_error", "Template error: ", "template"},
+    [API_TEMPLATE] = {422, "template_error", "Template error: ", "template", true},
+    [API_TOOL] = {422, "tool_error", "Tool error: ", "validation", true},
+    [API_SUFFIX] = {422, "suffix not supported",
+                    "Suffix is not supported and can be achieved by preprocessing the prompt.", "validation",
+                    true},
+    [API_TOO_MANY_PROMPTS] = {422, "batch size exceeded",
+                              "Number of prompts exceeds the maximum allowed batch size of ", "validation",
+                              true},
     [API_UNHEALTHY] = {503, "healthcheck", "unhealthy", NULL},
     [API_LOADING] = {503, "loading", "The model is still loading", NULL},
 };
@@ -23,14 +31,25 @@ unsigned api_error_http_status(enum api_error kind)
     return errors[kind].http_status;
 }
 
+const char *api_error_type(enum api_error kind)
+{
+    return errors[kind].type;
+}
+
 const char *api_error_metric_label(enum api_error kind)
 {
     return errors[kind].metric_label;
 }
 
-unsigned api_shape_http_status(enum status status)
+bool api_error_is_early(enum api_error kind)
 {
-    return status == ST_INVALID ? 400 : 422;
+    return errors[kind].early;
+}
+
+void api_error_sentence(enum api_error kind, const char *text, struct buf *out)
+{
+    buf_put_str(out, str_from(errors[kind].text));
+    buf_put_str(out, str_from(text));
 }
 
 void api_error_render(enum api_error kind, const char *text, struct buf *out)
@@ -38,8 +57,7 @@ void api_error_render(enum api_error kind, const char *text, struct buf *out)
     struct json_writer w;
     struct buf sentence;
     buf_init(&sentence, out->max);
-    buf_put_str(&sentence, str_from(errors[kind].text));
-    buf_put_str(&sentence, str_from(text));
+    api_error_sentence(kind, text, &sentence);
     jw_init(&w, out);
     jw_object(&w);
     jw_key(&w, "error");

@@ -12,16 +12,22 @@ enum api_error {
     API_INCOMPLETE,        /* the engine ended before the answer did */
     API_INCOMPLETE_STREAM, /* the same, inside a stream */
     API_TEMPLATE,          /* the chat template refused the conversation, or cannot be used */
+    API_TOOL,              /* of tools and tool_choice */
+    API_SUFFIX,            /* /v1/completions has no suffix */
+    API_TOO_MANY_PROMPTS,
     API_UNHEALTHY,
     API_LOADING, /* the model is not there yet */
     API_ERROR_COUNT,
 };
 
 unsigned api_error_http_status(enum api_error kind);
+const char *api_error_type(enum api_error kind);
 /* {"error": "...", "error_type": "..."}; `text` is the reason where the kind has one, else NULL. */
 void api_error_render(enum api_error kind, const char *text, struct buf *out);
-/* For a body that gen_request_parse() refused: no JSON at all, or JSON of another shape. */
-unsigned api_shape_http_status(enum status status);
+/* The sentence: the kind's own text, then `text`. */
+void api_error_sentence(enum api_error kind, const char *text, struct buf *out);
+/* Is it found before a permit is taken? Then a streaming route, too, answers with its status. */
+bool api_error_is_early(enum api_error kind);
 /* The value of tgi_request_failure's label, or NULL when the kind is not counted there. */
 const char *api_error_metric_label(enum api_error kind);
 

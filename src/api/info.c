@@ -1,5 +1,5 @@
-/* GET /info, /health, /ping, /, /metrics: what the server says about itself. Nothing here waits on the
- * engine. */
+/* GET /info, /v1/models, /health, /ping, /, /metrics: what the server says about itself. Nothing here waits
+ * on the engine. */
 #include "api/api_int.h"
 #include "json/json.h"
 
@@ -44,6 +44,29 @@ void handle_info(struct http_req *r, void *api)
     put_text(&w, "version", a->o.version);
     put_text(&w, "sha", NULL);
     put_text(&w, "docker_label", NULL);
+    jw_end_object(&w);
+    http_respond(r, 200, "application/json", buf_str(&body), NULL, 0);
+    buf_fini(&body);
+}
+
+void handle_models(struct http_req *r, void *api)
+{
+    const struct api *a = api;
+    struct json_writer w;
+    struct buf body;
+    buf_init(&body, 1u << 16);
+    jw_init(&w, &body);
+    jw_object(&w);
+    put_text(&w, "object", "list");
+    jw_key(&w, "data");
+    jw_array(&w);
+    jw_object(&w);
+    put_text(&w, "id", a->o.model_id);
+    put_text(&w, "object", "model");
+    put_uint(&w, "created", 0);
+    put_text(&w, "owned_by", a->o.model_id);
+    jw_end_object(&w);
+    jw_end_array(&w);
     jw_end_object(&w);
     http_respond(r, 200, "application/json", buf_str(&body), NULL, 0);
     buf_fini(&body);

@@ -1,6 +1,6 @@
 /* POST /tokenize: a prompt's tokens with their places in it. A worker does it; the text may be long. */
 #include "api/api_int.h"
-#include "json/json.h"
+#include "api/render.h"
 #include <stdlib.h>
 
 #define ARENA_MAX_BYTES  (128u << 20)
@@ -22,7 +22,12 @@ static void worker_tokenize(void *arg)
     struct tokenize_job *j = arg;
     struct gen_request request;
     struct tokens tokens;
-    j->status = gen_request_parse(j->body, &j->arena, &request, &j->err);
+    struct json_doc *doc;
+    j->status = shape_parse(j->body, &doc, &j->err);
+    if (j->status != ST_OK)
+        return;
+    j->status = gen_request_read(json_root(doc), &j->arena, &request, &j->err);
+    json_free(doc);
     if (j->status != ST_OK)
         return;
     j->valid_shape = true;

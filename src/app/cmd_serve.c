@@ -225,6 +225,7 @@ static enum status open_server(struct serve *s, struct err *e)
         .compute_type = option_text(o, OPT_COMPUTE_TYPE),
         .max_concurrent_requests = (uint32_t)option_u64(o, OPT_MAX_CONCURRENT_REQUESTS, 128),
         .max_best_of = (uint32_t)option_u64(o, OPT_MAX_BEST_OF, 2),
+        .strict_openai = option_flag(o, OPT_STRICT_OPENAI),
         .prefill_logprobs = option_flag(o, OPT_ENABLE_PREFILL_LOGPROBS),
         .max_stop_sequences = (uint32_t)option_u64(o, OPT_MAX_STOP_SEQUENCES, 4),
         .max_top_n_tokens = (uint32_t)option_u64(o, OPT_MAX_TOP_N_TOKENS, 5),
@@ -245,7 +246,7 @@ static enum status open_server(struct serve *s, struct err *e)
         log_warn("Invalid hostname, defaulting to %s: `%s` is no IP address", ho.host,
                  option_text(o, OPT_HOSTNAME));
     ho.port = (uint16_t)option_u64(o, OPT_PORT, 3000);
-    ho.routes = api_routes(&ho.n_routes);
+    ho.routes = api_routes(s->api, &ho.n_routes);
     ho.arg = s->api;
     ho.max_body_bytes = option_u64(o, OPT_PAYLOAD_LIMIT, 2000000);
     ho.api_key = option_text(o, OPT_API_KEY);

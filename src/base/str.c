@@ -46,15 +46,20 @@ static bool is_space(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+struct str str_trim_end(struct str s)
+{
+    while (s.n && is_space(s.p[s.n - 1]))
+        s.n--;
+    return s;
+}
+
 struct str str_trim(struct str s)
 {
     while (s.n && is_space(s.p[0])) {
         s.p++;
         s.n--;
     }
-    while (s.n && is_space(s.p[s.n - 1]))
-        s.n--;
-    return s;
+    return str_trim_end(s);
 }
 
 size_t str_find(struct str s, struct str needle, size_t from)

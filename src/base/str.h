@@ -22,6 +22,7 @@ bool str_eq_nocase(struct str a, struct str b); /* ASCII */
 bool str_has_prefix(struct str s, struct str prefix);
 bool str_has_suffix(struct str s, struct str suffix);
 struct str str_trim(struct str s); /* ASCII white space at both ends */
+struct str str_trim_end(struct str s);
 /* Offset of `needle` at or after `from`, or SIZE_MAX. An empty needle is found at `from`. */
 size_t str_find(struct str s, struct str needle, size_t from);
 

@@ -4,7 +4,7 @@
 
 #include "base/buf.h"
 
-/* "data: <json>\n\n"; `json` is one line. */
-void sse_event(struct buf *out, struct str json);
+/* "data: <json>\n\n"; `json` is one line. When it has failed, `out` has. */
+void sse_event(struct buf *out, const struct buf *json);
 
 #endif

@@ -33,6 +33,8 @@ enum json_kind json_kind(const struct json_val *v);   /* NULL pointer: JSON_NULL
 const char *json_kind_name(const struct json_val *v); /* "null", "boolean", "integer", "floating point",
                                                          "string", "sequence", "map" */
 bool json_is(const struct json_val *v, enum json_kind k);
+/* Absent, or null. */
+bool json_is_none(const struct json_val *v);
 /* Any JSON number. */
 bool json_is_number(const struct json_val *v);
 
@@ -73,6 +75,7 @@ void jw_end_object(struct json_writer *w);
 void jw_array(struct json_writer *w);
 void jw_end_array(struct json_writer *w);
 void jw_key(struct json_writer *w, const char *key); /* ASCII literal, needs no escapes */
+void jw_name(struct json_writer *w, struct str key); /* any key, escaped as jw_str() does */
 void jw_str(struct json_writer *w, struct str s);    /* invalid UTF-8 becomes U+FFFD; escapes as serde_json */
 void jw_cstr(struct json_writer *w, const char *s);  /* NULL writes null */
 void jw_u64(struct json_writer *w, uint64_t v);

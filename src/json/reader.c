@@ -223,6 +223,11 @@ bool json_is(const struct json_val *v, enum json_kind k)
     return v && json_kind(v) == k;
 }
 
+bool json_is_none(const struct json_val *v)
+{
+    return json_kind(v) == JSON_NULL;
+}
+
 bool json_is_number(const struct json_val *v)
 {
     return yyjson_is_num(yy(v));

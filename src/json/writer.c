@@ -108,6 +108,13 @@ void jw_str(struct json_writer *w, struct str s)
     put_string(w->out, s);
 }
 
+void jw_name(struct json_writer *w, struct str key)
+{
+    jw_str(w, key);
+    buf_put_char(w->out, ':');
+    w->after_key = true;
+}
+
 void jw_cstr(struct json_writer *w, const char *s)
 {
     if (s)

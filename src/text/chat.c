@@ -80,6 +80,12 @@ void chat_free(struct chat *c)
     free(c);
 }
 
+bool chat_mentions(const struct chat *c, struct str word)
+{
+    struct str source = c->tokenizer ? tokenizer_template(c->tokenizer, STR("default")) : STR("");
+    return str_find(source, word, 0) != SIZE_MAX;
+}
+
 /* Special tokens first: whoever calls may say otherwise. */
 static size_t put_special(const struct chat *c, struct template_var *vars)
 {
@@ -129,7 +135,7 @@ enum status chat_render(const struct chat *c, const struct chat_input *in, struc
     ctx.n_vars = n;
     ctx.max_steps = TEMPLATE_STEPS_FOR(in->n_bytes);
     set_now(in, &ctx);
-    bool has_tools = in->tools && !json_is(in->tools, JSON_NULL);
+    bool has_tools = !json_is_none(in->tools);
     bool use_tools = c->with_tools && (has_tools || !c->template);
     enum status st = chat_template_render(use_tools ? c->with_tools : c->template, &ctx, out, e);
     free(vars);

@@ -17,6 +17,9 @@ MUST_CHECK enum status chat_new(const struct tokenizer *t, struct chat **out, st
 MUST_CHECK enum status chat_from_source(struct str source, struct chat **out, struct err *e);
 void chat_free(struct chat *c);
 
+/* Does the default template's source have that word? */
+bool chat_mentions(const struct chat *c, struct str word);
+
 struct chat_input {
     const struct json_val *messages, *tools, *documents; /* NULL: none */
     bool add_generation_prompt;

@@ -12,7 +12,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct err e = {0};
     uint32_t n_new;
     arena_init(&arena, 1u << 24);
-    enum status st = gen_request_parse((struct str){(const char *)data, size}, &arena, &r, &e);
+    struct json_doc *doc = NULL;
+    enum status st = shape_parse((struct str){(const char *)data, size}, &doc, &e);
+    if (st == ST_OK)
+        st = gen_request_read(json_root(doc), &arena, &r, &e);
+    json_free(doc);
     if (st == ST_OK)
         st = gen_request_validate(&r, &limits, size % 2, &e);
     if (st == ST_OK)

@@ -1,0 +1,223 @@
+/* Messages -> prompt. Templates are written for messages whose content is a string, so lists of parts become
+ * one; members that a client says are null are as good as absent, because templates ask "is it defined". */
+#include "api/chat_prompt.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MESSAGES_MAX_BYTES (64u << 20)
+#define MAX_KWARGS         64
+
+/* Messages being rewritten: valid ones as JSON for the template. */
+struct rewrite {
+    struct json_writer w;
+    char path[64];
+    bool developer_is_system; /* the template does not know the role */
+    struct err *e;
+    enum api_error *failure;
+};
+
+/* ---- one message ---- */
+
+static enum status part_text(struct rewrite *x, const struct json_val *part, size_t i, struct buf *out)
+{
+    char path[96];
+    struct str type, text;
+    const struct json_val *t = json_get(part, STR("type")), *v = json_get(part, STR("text"));
+    snprintf(path, sizeof path, "%s.content[%zu]", x->path, i);
+    if (!json_is(part, JSON_OBJECT))
+        return shape_wrong_type(path, part, "a map", x->e);
+    if (!json_str(t, &type))
+        return shape_missing(path, "type", x->e);
+    if (str_eq(type, STR("image_url"))) {
+        *x->failure = API_VALIDATION;
+        return err_set(x->e, ST_UNSUPPORTED, "%s: image modality is not supported by this model", path);
+    }
+    if (!str_eq(type, STR("text")))
+        return shape_refuse(x->e, "%s: unknown variant `" STR_FMT "`, expected `text` or `image_url`", path,
+                            STR_ARG(type));
+    if (!v)
+        return shape_missing(path, "text", x->e);
+    if (!json_str(v, &text))
+        return shape_wrong_type(path, v, "a string", x->e);
+    buf_put_str(out, text);
+    return ST_OK;
+}
+
+static enum status write_parts(struct rewrite *x, const struct json_val *parts)
+{
+    const struct json_val *part;
+    struct json_iter it = json_iter(parts);
+    struct buf text;
+    enum status st = ST_OK;
+    buf_init(&text, MESSAGES_MAX_BYTES);
+    for (size_t i = 0; st == ST_OK && (part = json_next(&it, NULL)); i++)
+        st = part_text(x, part, i, &text);
+    jw_str(&x->w, buf_str(&text));
+    x->w.out->failed |= text.failed;
+    buf_fini(&text);
+    return st;
+}
+
+static bool has_calls(const struct json_val *message)
+{
+    const struct json_val *calls = json_get(message, STR("tool_calls"));
+    return json_is(calls, JSON_ARRAY) && json_len(calls) > 0;
+}
+
+static enum status check_message(const struct rewrite *x, const struct json_val *message)
+{
+    const struct json_val *role = json_get(message, STR("role")),
+                          *content = json_get(message, STR("content"));
+    if (!json_is(message, JSON_OBJECT))
+        return shape_wrong_type(x->path, message, "struct Message", x->e);
+    if (!role)
+        return shape_missing(x->path, "role", x->e);
+    if (!json_is(role, JSON_STRING))
+        return shape_wrong_type(x->path, role, "a string as `role`", x->e);
+    if (json_is_none(content) && !has_calls(message))
+        return shape_refuse(x->e, "%s: a message needs `content` or `tool_calls`", x->path);
+    if (!json_is_none(content) && !json_is(content, JSON_STRING) && !json_is(content, JSON_ARRAY))
+        return shape_wrong_type(x->path, content, "a string or a list of parts as `content`", x->e);
+    return ST_OK;
+}
+
+static enum status write_message(struct rewrite *x, const struct json_val *message)
+{
+    const struct json_val *v;
+    struct json_iter it = json_iter(message);
+    struct str key, text;
+    enum status st = check_message(x, message);
+    if (st != ST_OK)
+        return st;
+    jw_object(&x->w);
+    while (st == ST_OK && (v = json_next(&it, &key))) {
+        if (json_is_none(v))
+            continue;
+        jw_name(&x->w, key);
+        if (str_eq(key, STR("content")) && json_is(v, JSON_ARRAY))
+            st = write_parts(x, v);
+        else if (str_eq(key, STR("role")) && x->developer_is_system && json_str(v, &text) &&
+                 str_eq(text, STR("developer")))
+            jw_cstr(&x->w, "system");
+        else
+            jw_value(&x->w, v);
+    }
+    jw_end_object(&x->w);
+    return st;
+}
+
+/* ---- all of them ---- */
+
+static enum status rewrite_messages(struct rewrite *x, const struct json_val *messages)
+{
+    const struct json_val *message;
+    struct json_iter it = json_iter(messages);
+    enum status st = ST_OK;
+    jw_array(&x->w);
+    for (size_t i = 0; st == ST_OK && (message = json_next(&it, NULL)); i++) {
+        snprintf(x->path, sizeof x->path, "messages[%zu]", i);
+        st = write_message(x, message);
+    }
+    jw_end_array(&x->w);
+    return st;
+}
+
+/* The client's messages as a document of our own. */
+static enum status read_messages(const struct api *a, const struct json_val *root, enum api_error *failure,
+                                 struct json_doc **out, struct err *e)
+{
+    const struct json_val *messages = json_get(root, STR("messages"));
+    struct buf json;
+    if (!json_is(root, JSON_OBJECT))
+        return shape_wrong_type("", root, "struct ChatRequest", e);
+    if (!messages)
+        return shape_missing("", "messages", e);
+    if (!json_is(messages, JSON_ARRAY))
+        return shape_wrong_type("messages", messages, "a sequence", e);
+    buf_init(&json, MESSAGES_MAX_BYTES);
+    struct rewrite x = {.developer_is_system =
+                            a->model.chat && !chat_mentions(a->model.chat, STR("developer")),
+                        .e = e,
+                        .failure = failure};
+    jw_init(&x.w, &json);
+    enum status st = rewrite_messages(&x, messages);
+    if (st == ST_OK && json.failed)
+        st = err_set(e, ST_LIMIT, "the conversation is too long");
+    if (st == ST_OK)
+        st = json_parse(buf_str(&json), 0, out, e);
+    buf_fini(&json);
+    return st;
+}
+
+/* chat_template_kwargs: variables for the template. */
+static enum status read_kwargs(const struct json_val *root, struct template_var vars[MAX_KWARGS], size_t *n,
+                               struct err *e)
+{
+    const struct json_val *kwargs = json_get(root, STR("chat_template_kwargs")), *v;
+    struct json_iter it = json_iter(kwargs);
+    struct str name;
+    *n = 0;
+    if (json_is_none(kwargs))
+        return ST_OK;
+    if (!json_is(kwargs, JSON_OBJECT))
+        return shape_wrong_type("chat_template_kwargs", kwargs, "a map", e);
+    if (json_len(kwargs) > MAX_KWARGS)
+        return shape_refuse(e, "chat_template_kwargs: at most %d variables", MAX_KWARGS);
+    while ((v = json_next(&it, &name))) {
+        if (str_eq(name, STR("messages")) || str_eq(name, STR("tools")))
+            return shape_refuse(e, "chat_template_kwargs: `" STR_FMT "` has its own field", STR_ARG(name));
+        vars[(*n)++] = (struct template_var){.name = name, .json = v};
+    }
+    return ST_OK;
+}
+
+/* TGI: a conversation that ends with the assistant is to be continued: what the template writes behind that
+ * last message goes. */
+static void continue_last(const struct json_val *messages, struct buf *text)
+{
+    const struct json_val *last = json_at(messages, json_len(messages) - 1);
+    struct str role, content;
+    if (json_len(messages) == 0 || !json_str(json_get(last, STR("role")), &role) ||
+        !str_eq(role, STR("assistant")) || !json_str(json_get(last, STR("content")), &content))
+        return;
+    size_t end = SIZE_MAX;
+    for (size_t at = str_find(buf_str(text), content, 0); at != SIZE_MAX && content.n;
+         at = str_find(buf_str(text), content, at + 1))
+        end = at + content.n;
+    if (end != SIZE_MAX)
+        text->n = end;
+    text->n = str_trim_end(buf_str(text)).n;
+}
+
+enum status chat_prompt_render(const struct api *a, const struct json_val *root, size_t n_bytes,
+                               bool with_tools, struct buf *text, enum api_error *failure, struct err *e)
+{
+    struct template_var vars[MAX_KWARGS];
+    struct json_doc *doc;
+    struct chat_input in = {.tools = with_tools ? json_get(root, STR("tools")) : NULL,
+                            .add_generation_prompt = true,
+                            .n_bytes = n_bytes,
+                            .more = vars};
+    enum status st = read_messages(a, root, failure, &doc, e);
+    if (st != ST_OK)
+        return st;
+    st = read_kwargs(root, vars, &in.n_more, e);
+    if (st == ST_OK) {
+        *failure = API_TEMPLATE;
+        in.messages = json_root(doc);
+        st = a->model.chat ? chat_render(a->model.chat, &in, text, e)
+                           : err_set(e, ST_NOT_FOUND, "%s", a->model.no_chat);
+    }
+    if (st == ST_OK)
+        continue_last(in.messages, text);
+    json_free(doc);
+    return st;
+}
+
+const char *chat_prompt_reason(struct buf *text, const struct err *e)
+{
+    if (text->n == 0 || e->status != ST_INVALID)
+        return e->text;
+    buf_put_char(text, '\0');
+    return text->failed ? e->text : text->p;
+}

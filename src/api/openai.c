@@ -1,0 +1,257 @@
+/* OpenAI's dialect as TGI speaks it; with --strict-openai as OpenAI does. */
+#include "api/openai_int.h"
+#include "base/map.h"
+#include "http/sse.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define CHUNK_MAX_BYTES (1u << 20)
+
+/* ---- request ---- */
+
+static void forget(struct gen_request *q, enum sample_param param)
+{
+    q->given &= ~(1u << param);
+}
+
+/* Values that OpenAI's clients send to say "off", which TGI's own routes refuse. */
+static void read_off(struct gen_request *q)
+{
+    struct sample_params *p = &q->params;
+    const struct sample_params neutral = sample_params_default();
+    q->params.do_sample = p->temperature != 0;
+    if (p->temperature == 0) { /* the most likely token, whatever is filtered */
+        p->temperature = neutral.temperature;
+        p->top_p = neutral.top_p;
+        p->typical_p = neutral.typical_p;
+        p->top_k = neutral.top_k;
+        p->min_p = neutral.min_p;
+        forget(q, SAMPLE_PARAM_temperature);
+    }
+    if (p->top_p == 1)
+        forget(q, SAMPLE_PARAM_top_p);
+    if (p->typical_p == 1)
+        forget(q, SAMPLE_PARAM_typical_p);
+    if (p->top_k == 0 || p->top_k == -1) {
+        p->top_k = neutral.top_k;
+        forget(q, SAMPLE_PARAM_top_k);
+    }
+}
+
+static void read_stream_options(struct generation *g, struct shape *s)
+{
+    char path[SHAPE_PATH_MAX];
+    const struct json_val *v = shape_field(s, "stream_options", true, "struct StreamOptions", path);
+    if (!v)
+        return;
+    if (!json_is(v, JSON_OBJECT)) {
+        s->status = shape_wrong_type(path, v, "struct StreamOptions", s->e);
+        return;
+    }
+    struct shape options = {.prefix = "stream_options.", .obj = v, .arena = s->arena, .e = s->e};
+    shape_bool(&options, "include_usage", true, &g->openai.include_usage, NULL);
+    s->status = options.status;
+}
+
+void openai_read(struct generation *g, struct shape *s, struct gen_request *q)
+{
+    g->openai.model = str_from(g->api->o.model_id);
+    shape_text(s, "model", &g->openai.model);
+    if (str_eq(g->openai.model, STR("tgi")))
+        g->openai.model = str_from(g->api->o.model_id);
+    gen_request_read_sampling(s, q);
+    read_off(q);
+    shape_count(s, "n", UINT32_MAX, "u32", &q->n, NULL);
+    shape_texts(s, "stop", true, true, &q->stop, &q->n_stop);
+    shape_count(s, "max_tokens", UINT32_MAX, "u32", &q->max_new_tokens, NULL);
+    shape_bool(s, "stream", true, &g->streams, NULL);
+    read_stream_options(g, s);
+}
+
+/* ---- answer ---- */
+
+void openai_open(struct json_writer *w, const struct generation *g, const char *object)
+{
+    char id[64];
+    uint64_t key[2] = {g->index, g->number};
+    bool is_chat = strncmp(object, "chat", 4) == 0;
+    snprintf(id, sizeof id, "%s-%016" PRIx64 "%08" PRIx32, is_chat ? "chatcmpl" : "cmpl",
+             hash_bytes(key, sizeof key, g->api->secret), g->number);
+    jw_object(w);
+    jw_key(w, "object");
+    jw_cstr(w, object);
+    jw_key(w, "id");
+    jw_cstr(w, id);
+    jw_key(w, "created");
+    jw_u64(w, g->begin_unix);
+    jw_key(w, "model");
+    jw_str(w, g->openai.model);
+    jw_key(w, "system_fingerprint");
+    jw_cstr(w, g->api->model.fingerprint);
+}
+
+void openai_usage(struct json_writer *w, const struct generation *g, uint32_t first, uint32_t n)
+{
+    uint64_t n_input = 0, n_made = 0, n_cached = 0;
+    for (uint32_t i = first; i < first + n; i++) {
+        const struct gen_prompt *p = &g->prompt[i];
+        n_input += p->n_input;
+        n_cached += p->choice[0].n_reused;
+        for (uint32_t k = 0; k < p->n_choice; k++)
+            n_made += p->choice[k].n_token;
+    }
+    jw_key(w, "usage");
+    jw_object(w);
+    jw_key(w, "prompt_tokens");
+    jw_u64(w, n_input);
+    jw_key(w, "completion_tokens");
+    jw_u64(w, n_made);
+    jw_key(w, "total_tokens");
+    jw_u64(w, n_input + n_made);
+    jw_key(w, "prompt_tokens_details");
+    jw_object(w);
+    jw_key(w, "cached_tokens");
+    jw_u64(w, n_cached);
+    jw_end_object(w);
+    jw_end_object(w);
+}
+
+const char *openai_finish_reason(const struct generation *g, const struct choice *c, bool tgi_eos)
+{
+    bool strict = generation_is_strict(g);
+    if (!c->finish_reason || strcmp(c->finish_reason, "length") == 0)
+        return c->finish_reason;
+    if (strcmp(c->finish_reason, "eos_token") == 0)
+        return tgi_eos && !strict ? "eos_token" : "stop";
+    return strict ? "stop" : "stop_sequence";
+}
+
+uint32_t openai_index(const struct generation *g, const struct choice *c)
+{
+    return (uint32_t)(c - g->choice);
+}
+
+static bool is_stopped(const struct choice *c)
+{
+    return c->finish_reason && strcmp(c->finish_reason, "stop_sequence") == 0;
+}
+
+enum status openai_text(struct generation *g, struct choice *c, struct str *out)
+{
+    struct buf text;
+    enum status st = ST_OK;
+    buf_init(&text, c->stream.text.max);
+    if (c->stream.strip_stop && is_stopped(c))
+        buf_put_str(&text, buf_str(&c->stream.text));
+    else
+        st = stream_generated_text(&c->stream, &text);
+    *out = arena_strdup(&g->arena, buf_str(&text));
+    bool failed = text.failed || !out->p;
+    buf_fini(&text);
+    return st == ST_OK && failed ? ST_NO_MEMORY : st;
+}
+
+enum status openai_newest(struct generation *g, struct choice *c, struct token_view *token, struct str *text)
+{
+    struct str rest;
+    enum status st = choice_token_view(c, c->n_token - 1, g->api->model.tokenizer, &g->arena, token);
+    uint32_t begin = c->token[c->n_token - 1].text_begin;
+    if (st == ST_OK && c->finish_reason && !is_stopped(c))
+        st = stream_finish(&c->stream, &rest);
+    *text = (struct str){c->stream.text.p + begin, c->stream.n_released - begin};
+    return st;
+}
+
+/* ---- ends ---- */
+
+static void write_done(struct buf *events)
+{
+    buf_put_str(events, STR("data: [DONE]\n\n"));
+}
+
+static void write_usage(struct generation *g, const char *object, struct buf *events)
+{
+    struct json_writer w;
+    struct buf json;
+    buf_init(&json, CHUNK_MAX_BYTES);
+    jw_init(&w, &json);
+    openai_open(&w, g, object);
+    jw_key(&w, "choices");
+    jw_array(&w);
+    jw_end_array(&w);
+    openai_usage(&w, g, 0, g->n_prompt);
+    jw_end_object(&w);
+    sse_event(events, &json);
+    buf_fini(&json);
+}
+
+void openai_write_end(struct generation *g, const char *object, struct buf *events)
+{
+    if (g->openai.include_usage)
+        write_usage(g, object, events);
+    write_done(events);
+}
+
+static void write_sentence(struct json_writer *w, enum api_error kind, const char *text)
+{
+    struct buf sentence;
+    buf_init(&sentence, w->out->max);
+    if (kind == API_SHAPE_ERROR)
+        buf_put_str(&sentence, str_from(text));
+    else
+        api_error_sentence(kind, text, &sentence);
+    jw_key(w, "message");
+    jw_str(w, buf_str(&sentence));
+    buf_fini(&sentence);
+}
+
+/* {"error": {"message", "type", "param", "code"}} */
+static void write_strict_error(enum api_error kind, const char *text, struct buf *body)
+{
+    bool is_client = kind == API_SHAPE_ERROR || api_error_http_status(kind) < 424;
+    struct json_writer w;
+    jw_init(&w, body);
+    jw_object(&w);
+    jw_key(&w, "error");
+    jw_object(&w);
+    write_sentence(&w, kind, text);
+    jw_key(&w, "type");
+    jw_cstr(&w, is_client                ? "invalid_request_error"
+                : kind == API_OVERLOADED ? "rate_limit_error"
+                                         : "server_error");
+    jw_key(&w, "param");
+    jw_null(&w);
+    jw_key(&w, "code");
+    jw_cstr(&w, kind == API_SHAPE_ERROR ? NULL : api_error_type(kind));
+    jw_end_object(&w);
+    jw_end_object(&w);
+}
+
+void openai_write_error(struct generation *g, enum api_error kind, const char *text, struct buf *body)
+{
+    if (generation_is_strict(g))
+        write_strict_error(kind, text, body);
+    else
+        api_error_render(kind, text, body);
+}
+
+void openai_write_error_event(struct generation *g, enum api_error kind, const char *text, struct buf *events)
+{
+    (void)g;
+    struct json_writer w;
+    struct buf json;
+    buf_init(&json, CHUNK_MAX_BYTES);
+    jw_init(&w, &json);
+    jw_object(&w);
+    jw_key(&w, "error");
+    jw_object(&w);
+    write_sentence(&w, kind, text);
+    jw_key(&w, "http_status_code");
+    jw_u64(&w, api_error_http_status(kind));
+    jw_end_object(&w);
+    jw_end_object(&w);
+    sse_event(events, &json);
+    buf_fini(&json);
+    write_done(events);
+}
