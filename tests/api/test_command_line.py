@@ -142,7 +142,7 @@ def test_names_and_defaults_are_tgis():
 
 def test_the_document_of_flags_is_what_the_program_says():
     head, _, tables = (ROOT / "docs/flags.md").read_text().partition("\n## ")
-    assert "\n## " + tables == run("--help-markdown").stdout, "write it again: see its first lines"
+    assert "\n## " + tables == run("--help-markdown").stdout, "run tools/make-flags-document"
 
 
 def test_help_names_everything():
