@@ -6,7 +6,8 @@
 #include "http/server.h"
 #include <uv.h>
 
-#define MAX_INBOXES 4
+#define MAX_INBOXES      4
+#define CONN_REFUSED_MAX 64 /* beyond the limit, being told so */
 
 struct inbox_port {
     struct inbox inbox;
@@ -44,6 +45,7 @@ struct conn {
     struct buf ahead; /* bytes read beyond the request in flight */
     struct http_req req;
     bool reading, close_after, eof;
+    bool watched;         /* for its end, while reading pauses */
     size_t unsent_before; /* when its timer last looked */
 };
 
@@ -53,11 +55,14 @@ struct http_server {
     uv_loop_t loop;
     uv_tcp_t listener;
     uv_timer_t drain_timer;
+    uv_poll_t watch; /* of watch_fd: ends of connections that are not read from */
+    int watch_fd;
     uv_signal_t signal[2];
     bool has_signals, draining, listener_closed;
     uint16_t port;
-    struct conn **conn;   /* [max_connections] */
-    uint32_t *generation; /* [max_connections] outlives the connections of a slot */
+    struct conn **conn;   /* [n_slot] */
+    uint32_t *generation; /* [n_slot] outlives the connections of a slot */
+    uint32_t n_slot;      /* max_connections, then those for connections that are refused */
     uint32_t n_conn;
     struct inbox_port inbox[MAX_INBOXES];
     unsigned n_inbox, n_work;
@@ -78,6 +83,12 @@ void conn_response_done(struct conn *c);
  * slow. */
 bool conn_write(struct conn *c, struct str a, struct str b);
 void conn_timer(struct conn *c, uint32_t ms);
+
+/* watch.c */
+bool watch_open(struct http_server *s);
+void watch_close(struct http_server *s); /* after its handle */
+/* An end that comes while the connection is watched closes it, on a turn of the loop. */
+void conn_watch(struct conn *c, bool on);
 
 /* server.c */
 void server_close_if_done(struct http_server *s);
