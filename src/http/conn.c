@@ -77,11 +77,21 @@ static bool output_moves(struct conn *c)
     return moves;
 }
 
+/* The timer of a stream is not moved by each of its parts: it looks when the last one was. */
+static void stream_silent(struct conn *c)
+{
+    uint64_t silent_ms = uv_now(&c->server->loop) - c->written_ms, most_ms = c->server->o.stream_comment_ms;
+    if (silent_ms >= most_ms)
+        stream_comment(&c->req);
+    if (c->state == CONN_STREAMING)
+        conn_timer(c, (uint32_t)(silent_ms < most_ms ? most_ms - silent_ms : most_ms));
+}
+
 static void on_timer(uv_timer_t *t)
 {
     struct conn *c = t->data;
     if (c->state == CONN_STREAMING) {
-        stream_comment(&c->req);
+        stream_silent(c);
     } else if (c->state != CONN_READING && output_moves(c)) {
         conn_timer(c, c->server->o.idle_timeout_ms);
     } else if (c->state == CONN_READING) {
@@ -116,29 +126,35 @@ static void on_written(uv_write_t *req, int status)
         uv_timer_start(&c->timer, next_request, 0, 0);
 }
 
-static bool write_out(struct conn *c, struct str a, struct str b)
+/* What the socket did not take of the parts, in one piece. */
+static struct pending_write *pending_new(const struct str *part, size_t n_parts, size_t skip, size_t left)
+{
+    struct pending_write *w = malloc(sizeof *w + left);
+    size_t at = 0;
+    for (size_t i = 0; w && i < n_parts; i++) {
+        size_t from = skip < part[i].n ? skip : part[i].n;
+        if (from < part[i].n)
+            memcpy(w->bytes + at, part[i].p + from, part[i].n - from);
+        at += part[i].n - from;
+        skip -= from;
+    }
+    return w;
+}
+
+static bool write_out(struct conn *c, const struct str *part, size_t n_parts, size_t n)
 {
     uv_stream_t *tcp = (uv_stream_t *)&c->tcp;
-    uv_buf_t bufs[2] = {uv_buf_init((char *)a.p, (unsigned)a.n), uv_buf_init((char *)b.p, (unsigned)b.n)};
-    int sent = uv_try_write(tcp, bufs, b.n ? 2 : 1);
-    if (sent < 0 && sent != UV_EAGAIN) {
-        conn_close(c);
-        return false;
-    }
-    size_t done = sent > 0 ? (size_t)sent : 0, left = a.n + b.n - done;
-    if (left == 0)
+    uv_buf_t bufs[CONN_PARTS_MAX];
+    for (size_t i = 0; i < n_parts; i++)
+        bufs[i] = uv_buf_init((char *)part[i].p, (unsigned)part[i].n);
+    int sent = uv_try_write(tcp, bufs, (unsigned)n_parts);
+    if (sent >= 0 && (size_t)sent == n)
         return true;
-    struct pending_write *w = malloc(sizeof *w + left);
-    if (!w) {
-        conn_close(c);
-        return false;
-    }
-    size_t from_a = done < a.n ? a.n - done : 0;
-    memcpy(w->bytes, a.p + (a.n - from_a), from_a);
-    if (left > from_a)
-        memcpy(w->bytes + from_a, b.p + (b.n - (left - from_a)), left - from_a);
-    uv_buf_t rest = uv_buf_init(w->bytes, (unsigned)left);
-    if (uv_write(&w->req, tcp, &rest, 1, on_written) < 0) {
+    size_t done = sent > 0 ? (size_t)sent : 0;
+    bool failed = sent < 0 && sent != UV_EAGAIN;
+    struct pending_write *w = failed ? NULL : pending_new(part, n_parts, done, n - done);
+    uv_buf_t rest = uv_buf_init(w ? w->bytes : NULL, (unsigned)(n - done));
+    if (!w || uv_write(&w->req, tcp, &rest, 1, on_written) < 0) {
         free(w);
         conn_close(c);
         return false;
@@ -146,16 +162,22 @@ static bool write_out(struct conn *c, struct str a, struct str b)
     return true;
 }
 
-bool conn_write(struct conn *c, struct str a, struct str b)
+bool conn_write(struct conn *c, const struct str *part, size_t n_parts)
 {
-    size_t part = c->state == CONN_STREAMING ? a.n + b.n : 0; /* a whole answer is bounded by who made it */
+    size_t n = 0;
+    BUG_ON(n_parts > CONN_PARTS_MAX);
+    for (size_t i = 0; i < n_parts; i++)
+        n += part[i].n;
+    /* a whole answer is bounded by who made it */
+    size_t counted = c->state == CONN_STREAMING ? n : 0;
     if (c->state == CONN_CLOSING)
         return false;
-    if (unsent_bytes(c) + part > c->server->o.max_output_bytes) {
+    if (unsent_bytes(c) + counted > c->server->o.max_output_bytes) {
         conn_close(c);
         return false;
     }
-    return write_out(c, a, b);
+    c->written_ms = uv_now(&c->server->loop);
+    return write_out(c, part, n_parts, n);
 }
 
 /* ---- input ---- */
@@ -247,7 +269,7 @@ static void conn_feed(struct conn *c)
                                                  : c->server->o.header_timeout_ms);
         c->state = CONN_READING;
         if (result == PARSE_CONTINUE)
-            conn_write(c, STR("HTTP/1.1 100 Continue\r\n\r\n"), STR(""));
+            conn_write(c, &STR("HTTP/1.1 100 Continue\r\n\r\n"), 1);
         else if (result == PARSE_DONE)
             request_begin(c);
         else if (result == PARSE_ERROR)

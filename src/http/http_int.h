@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #define MAX_INBOXES      4
+#define CONN_PARTS_MAX   3
 #define CONN_REFUSED_MAX 64 /* beyond the limit, being told so */
 
 struct inbox_port {
@@ -47,6 +48,7 @@ struct conn {
     bool reading, close_after, eof;
     bool watched;         /* for its end, while reading pauses */
     size_t unsent_before; /* when its timer last looked */
+    uint64_t written_ms;  /* of the loop's clock, when it last wrote */
 };
 
 struct http_server {
@@ -79,9 +81,9 @@ void conn_close(struct conn *c);
 void conn_finish(struct conn *c);
 /* The response in flight is complete: the next request or the end. */
 void conn_response_done(struct conn *c);
-/* Sends or queues bytes; false when the connection had to be cut: it failed, or a stream's reader is too
- * slow. */
-bool conn_write(struct conn *c, struct str a, struct str b);
+/* Sends or queues bytes, at most CONN_PARTS_MAX parts in a row; false when the connection had to be cut: it
+ * failed, or a stream's reader is too slow. */
+bool conn_write(struct conn *c, const struct str *part, size_t n_parts);
 void conn_timer(struct conn *c, uint32_t ms);
 
 /* watch.c */
