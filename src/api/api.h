@@ -21,6 +21,8 @@ struct api_options {
     double watermark_gamma; /* share of green tokens */
     float watermark_delta;
     uint32_t validation_workers;
+    uint32_t max_waiting_tokens; /* this and the next are shown in /info, nothing more */
+    double waiting_served_ratio;
     uint32_t max_requests;                    /* in flight, tokenizing ones included */
     const char *predict_route, *health_route; /* of Vertex AI, beside the others; NULL: none */
 };

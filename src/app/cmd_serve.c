@@ -243,6 +243,8 @@ static enum status open_server(struct serve *s, struct err *e)
         .watermark_gamma = option_f64(o, OPT_WATERMARK_GAMMA, 0.5),
         .watermark_delta = (float)option_f64(o, OPT_WATERMARK_DELTA, 2),
         .validation_workers = (uint32_t)option_u64(o, OPT_VALIDATION_WORKERS, 2),
+        .max_waiting_tokens = (uint32_t)option_u64(o, OPT_MAX_WAITING_TOKENS, 20),
+        .waiting_served_ratio = option_f64(o, OPT_WAITING_SERVED_RATIO, 0.3),
         .predict_route = getenv("AIP_PREDICT_ROUTE"),
         .health_route = getenv("AIP_HEALTH_ROUTE"),
     };
