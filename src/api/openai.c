@@ -11,33 +11,31 @@
 
 /* ---- request ---- */
 
-static void forget(struct gen_request *q, enum sample_param param)
-{
-    q->given &= ~(1u << param);
-}
-
 /* Values that OpenAI's clients send to say "off", which TGI's own routes refuse. */
 static void read_off(struct gen_request *q)
 {
     struct sample_params *p = &q->params;
     const struct sample_params neutral = sample_params_default();
-    q->params.do_sample = p->temperature != 0;
-    if (p->temperature == 0) { /* the most likely token, whatever is filtered */
-        p->temperature = neutral.temperature;
+    p->do_sample = p->temperature != 0;
+    if (!p->do_sample) { /* the most likely token, whatever is filtered */
         p->top_p = neutral.top_p;
         p->typical_p = neutral.typical_p;
         p->top_k = neutral.top_k;
         p->min_p = neutral.min_p;
-        forget(q, SAMPLE_PARAM_temperature);
     }
-    if (p->top_p == 1)
-        forget(q, SAMPLE_PARAM_top_p);
-    if (p->typical_p == 1)
-        forget(q, SAMPLE_PARAM_typical_p);
-    if (p->top_k == 0 || p->top_k == -1) {
-        p->top_k = neutral.top_k;
-        forget(q, SAMPLE_PARAM_top_k);
+#define NEVER         false
+#define OFF(from, to) x >= (from) && x <= (to)
+#define PARAM(type, name_, neutral_, lower, upper, off, ...)                                                 \
+    {                                                                                                        \
+        const SAMPLE_TYPE_##type x = p->name_;                                                               \
+        (void)x;                                                                                             \
+        if (off) {                                                                                           \
+            p->name_ = neutral_;                                                                             \
+            q->given &= ~(1u << SAMPLE_PARAM_##name_);                                                       \
+        }                                                                                                    \
     }
+#include "sample/params.def"
+#undef PARAM
 }
 
 static void read_stream_options(struct generation *g, struct shape *s)

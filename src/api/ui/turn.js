@@ -1,0 +1,69 @@
+/* One message on the page: its text, what is known about it, what can be done with it. Cloned from index.html. */
+import { render } from './markdown.js';
+
+const number = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
+
+/* "42 tokens · 210 tokens/s · first after 18 ms · prompt of 31 tokens". `stats`: { tokens, prompt, firstMs, lastMs },
+ * milliseconds since the request was sent; what is missing is left out. */
+export function statsText({ tokens, prompt, firstMs, lastMs, finish }) {
+  const seconds = (lastMs - firstMs) / 1000;
+  const ends = { length: 'cut at the limit', stopped: 'stopped' };
+  return [
+    tokens && `${number.format(tokens)} ${tokens === 1 ? 'token' : 'tokens'}`,
+    tokens > 1 && seconds > 0 && `${number.format((tokens - 1) / seconds)} tokens/s`,
+    firstMs !== undefined && `first after ${number.format(Math.round(firstMs))} ms`,
+    prompt && `prompt of ${number.format(prompt)}`,
+    ends[finish],
+  ].filter(Boolean).join(' · ');
+}
+
+export class Turn {
+  /* role: 'user' | 'assistant'. */
+  constructor(role, content = '') {
+    const template = document.getElementById(`turn-${role}`);
+    this.node = template.content.firstElementChild.cloneNode(true);
+    this.role = role;
+    this.text = this.node.querySelector('.text');
+    this.plain = role === 'user';
+    this.content = content;
+    this.show();
+  }
+
+  /* Markdown is for conversations; a text that goes on is shown as it is. */
+  show() {
+    this.text.classList.toggle('plain', this.plain);
+    if (this.plain) this.text.textContent = this.content;
+    else render(this.text, this.content);
+  }
+
+  set busy(is) {
+    this.node.setAttribute('aria-busy', String(is));
+  }
+
+  set stats(stats) {
+    this.node.querySelector('.stats').textContent = statsText(stats);
+  }
+
+  /* Only the last message of each kind offers what changes the conversation's end. */
+  allow(...actions) {
+    for (const button of this.node.querySelectorAll('[data-action]')) button.hidden = !actions.includes(button.dataset.action);
+  }
+
+  /* A sentence below the text, with a button when something can be done; NULL takes it away. */
+  notice(sentence, label, act) {
+    this.node.querySelector('.notice')?.remove();
+    if (!sentence) return;
+    const notice = document.createElement('p');
+    notice.className = 'notice';
+    notice.setAttribute('role', 'alert');
+    notice.append(sentence);
+    if (label) {
+      const button = document.createElement('button');
+      button.type = 'button';
+      button.textContent = label;
+      button.addEventListener('click', act);
+      notice.append(' ', button);
+    }
+    this.text.after(notice);
+  }
+}
