@@ -34,9 +34,23 @@ function showServer() {
   $('model').dataset.state = state;
   $('model-name').textContent = STATES[state] ?? info.model_id;
   $('model-name').title = info.model_id ?? '';
-  if (state !== 'ready') return;
-  const count = (n) => n.toLocaleString('en');
+  if (state === 'ready') showLimits(info);
+}
+
+function showLimits(info) {
+  const count = (n) => Number(n).toLocaleString('en');
   $('limits').textContent = `${info.model_id} · ${count(info.max_total_tokens)} tokens for prompt and answer together`;
+  const facts = {
+    Model: info.model_id,
+    Numbers: [info.model_dtype, info.model_device_type].filter(Boolean).join(' on '),
+    'Prompt and answer': `${count(info.max_total_tokens)} tokens`,
+    'Longest prompt': `${count(info.max_input_tokens)} tokens`,
+    'Requests at once': count(info.max_concurrent_requests),
+    'Stop strings': count(info.max_stop_sequences),
+    Version: info.version,
+  };
+  const element = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
+  $('server').replaceChildren(...Object.entries(facts).flatMap(([name, value]) => [element('dt', name), element('dd', value)]));
 }
 
 /* Until the server answers; from then on failures tell. */
@@ -132,7 +146,7 @@ function showSnippet() {
   if ($('code').hidden) return;
   const language = chosen('language');
   $('snippet').textContent = SNIPPETS[language](nextRequest(), BASE, Boolean(key()));
-  $('snippet-name').textContent = document.querySelector('input[name=language]:checked').nextSibling.textContent;
+  $('snippet-name').textContent = language === 'curl' ? 'Shell' : `Python, ${language}`;
 }
 
 /* ---- the conversation ---- */
@@ -201,6 +215,7 @@ async function answer(turn) {
   announce('Answering.');
   try {
     await read(turn, request(sent), control.signal);
+    if (!turn.content) turn.finish = 'empty';
     announce(`${speech(turn, true)} ${statsText(turn.numbers)}.`);
   } catch (error) {
     if (control.signal.aborted) turn.finish = 'stopped';

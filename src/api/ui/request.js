@@ -5,7 +5,7 @@
 
 export const SETTINGS = [
   { name: 'temperature', label: 'Temperature', hint: '0: always the likeliest', step: 0.1, empty: 'default' },
-  { name: 'max_tokens', label: 'Max tokens', hint: 'of the answer', step: 1, empty: 'no limit', generate: 'max_new_tokens' },
+  { name: 'max_tokens', label: 'Max tokens', hint: 'of the answer', step: 1, empty: 'no limit' },
   { name: 'top_p', label: 'Top p', hint: 'share kept, below 1', step: 0.05, empty: 'off' },
   { name: 'top_k', label: 'Top k', hint: 'tokens kept', step: 1, empty: 'off', extra: true },
   { name: 'repetition_penalty', label: 'Repetition penalty', hint: '1: none', step: 0.05, empty: 'off', extra: true },
@@ -46,17 +46,13 @@ export function chatRequest(settings, messages, model) {
   };
 }
 
-/* This route has no temperature 0: it samples only when told to. */
+/* This route has no temperature 0: there is chance wherever top_k, top_p or a temperature are named, and only there. */
 export function textRequest(settings, inputs) {
-  const parameters = {};
+  const { max_tokens: max_new_tokens, ...parameters } = given(settings);
   const stop = stopStrings(settings.stop);
-  for (const [name, value] of Object.entries(given(settings))) {
-    if (name === 'temperature') {
-      if (value !== 0) Object.assign(parameters, { do_sample: true, temperature: value });
-    } else {
-      parameters[SETTINGS.find((s) => s.name === name).generate ?? name] = value;
-    }
-  }
+  if (parameters.temperature === 0) for (const name of ['temperature', 'top_k', 'top_p']) delete parameters[name];
+  else if (parameters.temperature !== undefined) parameters.do_sample = true;
+  if (max_new_tokens !== undefined) parameters.max_new_tokens = max_new_tokens;
   return { path: 'generate_stream', body: { inputs, parameters: { ...parameters, ...(stop.length && { stop }), details: true } } };
 }
 
@@ -94,7 +90,8 @@ function openai({ path, body }, base, hasKey) {
   const extra = {};
   if (!isChat) {
     const { details, do_sample, max_new_tokens: max_tokens, ...rest } = parameters;
-    Object.assign(named, { model: 'tgi', prompt: inputs, ...(max_tokens !== undefined && { max_tokens }), ...rest, stream: true });
+    const temperature = rest.temperature ?? ('top_k' in rest || 'top_p' in rest ? 1 : 0);
+    Object.assign(named, { model: 'tgi', prompt: inputs, ...(max_tokens !== undefined && { max_tokens }), ...rest, temperature, stream: true });
   }
   for (const { name, extra: isExtra } of SETTINGS)
     if (isExtra && name in named) {

@@ -1,19 +1,20 @@
 /* One message on the page: its text, what is known about it, what can be done with it. Cloned from index.html. */
 import { render } from './markdown.js';
 
-const number = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
+/* Three digits say enough. */
+const number = (x) => x.toLocaleString('en', { maximumFractionDigits: x < 100 ? 1 : 0 });
+const counted = (n, what) => `${number(n)} ${what}${n === 1 ? '' : 's'}`;
 
-/* "42 tokens · 210 tokens/s · first after 18 ms · prompt of 31 tokens". `stats`: { tokens, prompt, firstMs, lastMs },
+/* "42 tokens · 210 tokens/s · first after 18 ms · 31 prompt tokens". `stats`: { tokens, prompt, firstMs, lastMs },
  * milliseconds since the request was sent; what is missing is left out. */
 export function statsText({ tokens, prompt, firstMs, lastMs, finish }) {
   const seconds = (lastMs - firstMs) / 1000;
-  const ends = { length: 'cut at the limit', stopped: 'stopped' };
   return [
-    tokens && `${number.format(tokens)} ${tokens === 1 ? 'token' : 'tokens'}`,
-    tokens > 1 && seconds > 0 && `${number.format((tokens - 1) / seconds)} tokens/s`,
-    firstMs !== undefined && `first after ${number.format(Math.round(firstMs))} ms`,
-    prompt && `prompt of ${number.format(prompt)}`,
-    ends[finish],
+    tokens && counted(tokens, 'token'),
+    tokens > 1 && seconds > 0 && `${number((tokens - 1) / seconds)} tokens/s`,
+    firstMs !== undefined && `first after ${number(Math.round(firstMs))} ms`,
+    prompt && counted(prompt, 'prompt token'),
+    { length: 'cut at the limit', stopped: 'stopped', empty: 'the model had nothing to say' }[finish],
   ].filter(Boolean).join(' · ');
 }
 
