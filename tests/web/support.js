@@ -16,7 +16,10 @@ process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
 /* Starts the program on a free port; resolves once it listens. Stop it; what a failed test leaves ends with the tests. */
 export async function serve(...flags) {
   const { HOSTNAME, PORT, ...env } = process.env;
-  const child = spawn(PROGRAM, ['serve', '--hostname', '127.0.0.1', '--port', '0', ...flags], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(PROGRAM, ['serve', '--hostname', '127.0.0.1', '--port', '0', ...flags], {
+    env,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   children.add(child);
   child.unref();
   child.stderr.unref?.();
@@ -32,26 +35,40 @@ export async function serve(...flags) {
   return {
     url: `http://127.0.0.1:${port}`,
     log: () => log,
-    stop: (signal = 'SIGTERM') => new Promise((resolve) => {
-      if (child.exitCode !== null || child.signalCode) return resolve(child.exitCode);
-      child.on('exit', resolve);
-      child.kill(signal);
-    }),
+    stop: (signal = 'SIGTERM') =>
+      new Promise((resolve) => {
+        if (child.exitCode !== null || child.signalCode) return resolve(child.exitCode);
+        child.on('exit', resolve);
+        child.kill(signal);
+      }),
   };
 }
 
 export function launch() {
   return chromium.launch({
     executablePath: process.env.PROMPTEUR_CHROMIUM ?? '/usr/bin/chromium',
-    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage'],
+    args: [
+      '--headless',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+      '--disable-dev-shm-usage',
+    ],
   });
 }
 
 /* A page of its own profile at `server`'s /ui. page.asked: every address that it asked for; page.complaints: what the
  * browser complained about (violated policies, errors in scripts). */
 export async function open(browser, server, { path = '/ui', ...options } = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, permissions: ['clipboard-read', 'clipboard-write'], ...options });
+  const context = await browser.newContext({
+    viewport: { width: 1280, height: 800 },
+    permissions: ['clipboard-read', 'clipboard-write'],
+    ...options,
+  });
   context.setDefaultTimeout(DEADLINE_MS);
   const page = await context.newPage();
   page.asked = [];
@@ -59,7 +76,8 @@ export async function open(browser, server, { path = '/ui', ...options } = {}) {
   page.on('request', (request) => page.asked.push(request.url()));
   page.on('pageerror', (error) => page.complaints.push(String(error)));
   page.on('console', (message) => {
-    if (message.type() === 'error' && !/Failed to load resource/.test(message.text())) page.complaints.push(message.text());
+    if (message.type() === 'error' && !/Failed to load resource/.test(message.text()))
+      page.complaints.push(message.text());
   });
   await page.goto(server.url + path);
   await page.locator('#model[data-state]').waitFor();

@@ -43,7 +43,11 @@ function pageTest(name, options, body) {
 }
 
 const answers = (page) => page.locator('.assistant .text');
-const answered = (page, n = 1) => page.locator('.assistant[aria-busy=false]').nth(n - 1).waitFor();
+const answered = (page, n = 1) =>
+  page
+    .locator('.assistant[aria-busy=false]')
+    .nth(n - 1)
+    .waitFor();
 const notice = (page) => page.locator('.notice').innerText();
 const pick = (page, value) => page.locator(`input[value=${value}]`).check();
 
@@ -64,17 +68,23 @@ const sse = (...events) => ({
   contentType: 'text/event-stream',
   body: events.map((e) => `data: ${typeof e === 'string' ? e : JSON.stringify(e)}\n\n`).join(''),
 });
-const chatSays = (text) => sse(
-  { choices: [{ index: 0, delta: { role: 'assistant', content: text }, finish_reason: null }], usage: null },
-  { choices: [{ index: 0, delta: { role: 'assistant', content: '' }, finish_reason: 'stop' }], usage: null },
-  { choices: [], usage: { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 } },
-  '[DONE]',
-);
+const chatSays = (text) =>
+  sse(
+    { choices: [{ index: 0, delta: { role: 'assistant', content: text }, finish_reason: null }], usage: null },
+    { choices: [{ index: 0, delta: { role: 'assistant', content: '' }, finish_reason: 'stop' }], usage: null },
+    { choices: [], usage: { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 } },
+    '[DONE]',
+  );
 
 async function accessible(page, state) {
   await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() => globalThis.axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
-  assert.deepEqual(violations.map((v) => `${state}: ${v.id}: ${v.nodes.map((n) => n.html).join(' ')}`), []);
+  const { violations } = await page.evaluate(() =>
+    globalThis.axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }),
+  );
+  assert.deepEqual(
+    violations.map((v) => `${state}: ${v.id}: ${v.nodes.map((n) => n.html).join(' ')}`),
+    [],
+  );
 }
 
 /* ---- being served ---- */
@@ -88,8 +98,14 @@ test('the files are the sources, small, typed, kept by tag, and shut in by a pol
     const text = await response.text();
     assert.equal(text, readFileSync(join(ROOT, 'src/api/ui', name), 'utf8'), name);
     bytes += Buffer.byteLength(text);
-    assert.match(response.headers.get('content-type'), { html: /^text\/html; charset=utf-8$/, css: /^text\/css/, js: /^text\/javascript/ }[name.split('.').pop()]);
-    assert.match(response.headers.get('content-security-policy'), /^default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self';/);
+    assert.match(
+      response.headers.get('content-type'),
+      { html: /^text\/html; charset=utf-8$/, css: /^text\/css/, js: /^text\/javascript/ }[name.split('.').pop()],
+    );
+    assert.match(
+      response.headers.get('content-security-policy'),
+      /^default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self';/,
+    );
     assert.equal(response.headers.get('x-content-type-options'), 'nosniff');
     assert.equal(response.headers.get('referrer-policy'), 'no-referrer');
     const tag = response.headers.get('etag');
@@ -117,10 +133,15 @@ test('it works behind a prefix', { timeout: 60000 }, async () => {
   const proxy = createServer((request, response) => {
     if (!request.url.startsWith('/llm/')) return response.writeHead(404).end();
     const { hostname, port } = new URL(server.url);
-    request.pipe(httpRequest({ hostname, port, path: request.url.slice(4), method: request.method, headers: request.headers }, (r) => {
-      response.writeHead(r.statusCode, r.headers);
-      r.pipe(response);
-    }));
+    request.pipe(
+      httpRequest(
+        { hostname, port, path: request.url.slice(4), method: request.method, headers: request.headers },
+        (r) => {
+          response.writeHead(r.statusCode, r.headers);
+          r.pipe(response);
+        },
+      ),
+    );
   });
   await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve));
   const page = await open(browser, { url: `http://127.0.0.1:${proxy.address().port}` }, { path: '/llm/ui' });
@@ -134,51 +155,74 @@ test('it works behind a prefix', { timeout: 60000 }, async () => {
 
 /* ---- talking ---- */
 
-pageTest('a conversation streams, ends, counts and goes on', { server: () => slow, colorScheme: 'light' }, async (page) => {
-  const sent = bodies(page, '/v1/chat/completions');
-  await page.locator('#ideas button').first().waitFor();
-  await picture(page, 'welcome-light');
-  assert.match(await page.locator('#model').innerText(), /prompteur\/demo/);
-  assert.match(await page.locator('#limits').innerText(), /1,024 tokens/);
-  await say(page, 'What is prompteur?');
-  const lengths = new Set();
-  await until(async () => {
-    const text = await answers(page).innerText();
-    if (text) lengths.add(text.length);
-    return (await page.locator('.assistant').getAttribute('aria-busy')) === 'false';
-  }, 'the answer ends');
-  assert.ok(lengths.size > 2, 'the answer grew before it ended');
-  assert.match(await answers(page).innerText(), /^prompteur is a server for open language models/);
-  assert.match(await page.locator('.stats').innerText(), /^\d+ tokens · [\d.,]+ tokens\/s · first after [\d,]+ ms · 17 prompt tokens$/);
-  await until(async () => /\d+ tokens/.test(await page.locator('#announce').innerText()), 'its end is announced');
-  assert.equal(await page.locator('#prompt').inputValue(), '');
+pageTest(
+  'a conversation streams, ends, counts and goes on',
+  { server: () => slow, colorScheme: 'light' },
+  async (page) => {
+    const sent = bodies(page, '/v1/chat/completions');
+    await page.locator('#ideas button').first().waitFor();
+    await picture(page, 'welcome-light');
+    assert.match(await page.locator('#model').innerText(), /prompteur\/demo/);
+    assert.match(await page.locator('#limits').innerText(), /1,024 tokens/);
+    await say(page, 'What is prompteur?');
+    const lengths = new Set();
+    await until(async () => {
+      const text = await answers(page).innerText();
+      if (text) lengths.add(text.length);
+      return (await page.locator('.assistant').getAttribute('aria-busy')) === 'false';
+    }, 'the answer ends');
+    assert.ok(lengths.size > 2, 'the answer grew before it ended');
+    assert.match(await answers(page).innerText(), /^prompteur is a server for open language models/);
+    assert.match(
+      await page.locator('.stats').innerText(),
+      /^\d+ tokens · [\d.,]+ tokens\/s · first after [\d,]+ ms · 17 prompt tokens$/,
+    );
+    await until(async () => /\d+ tokens/.test(await page.locator('#announce').innerText()), 'its end is announced');
+    assert.equal(await page.locator('#prompt').inputValue(), '');
 
-  await page.keyboard.type('Tell me');
-  await page.keyboard.press('Shift+Enter');
-  await page.keyboard.type('a story.');
-  await page.keyboard.press('Enter');
-  await answered(page, 2);
-  assert.deepEqual(sent[1].messages.map((m) => m.role), ['user', 'assistant', 'user']);
-  assert.equal(sent[1].messages[2].content, 'Tell me\na story.');
-  assert.equal(sent[1].messages[1].content, await answers(page).first().innerText());
-  await picture(page, 'conversation-light');
-});
+    await page.keyboard.type('Tell me');
+    await page.keyboard.press('Shift+Enter');
+    await page.keyboard.type('a story.');
+    await page.keyboard.press('Enter');
+    await answered(page, 2);
+    assert.deepEqual(
+      sent[1].messages.map((m) => m.role),
+      ['user', 'assistant', 'user'],
+    );
+    assert.equal(sent[1].messages[2].content, 'Tell me\na story.');
+    assert.equal(sent[1].messages[1].content, await answers(page).first().innerText());
+    await picture(page, 'conversation-light');
+  },
+);
 
-for (const [way, act] of [['the button', (page) => page.locator('#stop').click()], ['Escape', (page) => page.keyboard.press('Escape')]])
+for (const [way, act] of [
+  ['the button', (page) => page.locator('#stop').click()],
+  ['Escape', (page) => page.keyboard.press('Escape')],
+])
   pageTest(`${way} stops an answer, which can then go on`, { server: () => slow }, async (page) => {
-    const dropped = async () => Number(/tgi_request_failure\{err="dropped"\} (\d+)/.exec(await (await fetch(`${slow.url}/metrics`)).text())?.[1] ?? 0);
+    const dropped = async () =>
+      Number(
+        /tgi_request_failure\{err="dropped"\} (\d+)/.exec(await (await fetch(`${slow.url}/metrics`)).text())?.[1] ?? 0,
+      );
     const before = await dropped();
     const sent = bodies(page, '/v1/chat/completions');
     await say(page, 'Tell me a story.');
     await until(async () => (await answers(page).innerText()).length > 20, 'the answer begins');
+    if (way === 'Escape') await picture(page, 'streaming');
     await act(page);
     await answered(page);
     const text = await answers(page).innerText();
     assert.match(await page.locator('.stats').innerText(), /stopped$/);
     await until(async () => (await dropped()) === before + 1, 'the server lets go of it');
     await page.locator('[data-action=continue]').click();
-    await until(async () => sent.length === 2 && (await page.locator('.assistant').getAttribute('aria-busy')) === 'false', 'it went on to its end');
-    assert.deepEqual(sent[1].messages.map((m) => m.role), ['user', 'assistant']);
+    await until(
+      async () => sent.length === 2 && (await page.locator('.assistant').getAttribute('aria-busy')) === 'false',
+      'it went on to its end',
+    );
+    assert.deepEqual(
+      sent[1].messages.map((m) => m.role),
+      ['user', 'assistant'],
+    );
     const whole = await answers(page).innerText();
     assert.ok(whole.startsWith(text.trimEnd()) && whole.length > text.length);
   });
@@ -202,7 +246,10 @@ pageTest('the last message can be changed, the answer made anew, everything clea
   await say(page, 'How do I send a request?');
   await until(async () => sent.length === 4, 'a fourth request');
   await answered(page, 2);
-  assert.deepEqual(sent[3].messages.map((m) => m.content).filter((_, i) => i !== 1), ['What is prompteur?', 'How do I send a request?']);
+  assert.deepEqual(
+    sent[3].messages.map((m) => m.content).filter((_, i) => i !== 1),
+    ['What is prompteur?', 'How do I send a request?'],
+  );
   assert.equal(await page.locator('.user').count(), 2);
   await page.locator('#clear').click();
   assert.equal(await page.locator('.turn').count(), 0);
@@ -210,8 +257,17 @@ pageTest('the last message can be changed, the answer made anew, everything clea
 });
 
 pageTest('settings reach the request, and stay for this tab', async (page) => {
-  const chat = bodies(page, '/v1/chat/completions'), text = bodies(page, '/generate_stream');
-  const set = { temperature: '0.5', max_tokens: '7', top_p: '0.9', top_k: '40', repetition_penalty: '1.1', frequency_penalty: '0.2', seed: '42' };
+  const chat = bodies(page, '/v1/chat/completions'),
+    text = bodies(page, '/generate_stream');
+  const set = {
+    temperature: '0.5',
+    max_tokens: '7',
+    top_p: '0.9',
+    top_k: '40',
+    repetition_penalty: '1.1',
+    frequency_penalty: '0.2',
+    seed: '42',
+  };
   for (const [name, value] of Object.entries(set)) await page.locator(`#settings [name=${name}]`).fill(value);
   await page.locator('[name=system]').fill('You are brief.');
   await page.locator('[name=stop]').fill('The end\n\\n\\n\n\\\\n');
@@ -221,14 +277,24 @@ pageTest('settings reach the request, and stay for this tab', async (page) => {
   await answered(page);
   assert.equal(await page.locator('.notice').count(), 0);
   assert.deepEqual(chat[0], {
-    model: 'prompteur/demo', messages: [{ role: 'system', content: 'You are brief.' }, { role: 'user', content: 'Hello' }],
-    ...numbers, stop, stream: true, stream_options: { include_usage: true },
+    model: 'prompteur/demo',
+    messages: [
+      { role: 'system', content: 'You are brief.' },
+      { role: 'user', content: 'Hello' },
+    ],
+    ...numbers,
+    stop,
+    stream: true,
+    stream_options: { include_usage: true },
   });
   await pick(page, 'text');
   await say(page, 'Once upon a time');
   await answered(page, 2);
   const { max_tokens: max_new_tokens, ...rest } = numbers;
-  assert.deepEqual(text[0], { inputs: 'Once upon a time', parameters: { ...rest, max_new_tokens, do_sample: true, stop, details: true } });
+  assert.deepEqual(text[0], {
+    inputs: 'Once upon a time',
+    parameters: { ...rest, max_new_tokens, do_sample: true, stop, details: true },
+  });
   await page.reload();
   assert.equal(await page.locator('[name=top_k]').inputValue(), '40');
   assert.ok(await page.locator('input[value=text]').isChecked());
@@ -249,7 +315,10 @@ pageTest('plain text goes on', async (page) => {
   assert.ok(first.length > 10);
   assert.match(await page.locator('.stats').innerText(), /^8 tokens · .* prompt tokens · cut at the limit$/);
   await page.locator('[data-action=continue]').click();
-  await until(async () => sent.length === 2 && (await page.locator('.assistant').getAttribute('aria-busy')) === 'false', 'more');
+  await until(
+    async () => sent.length === 2 && (await page.locator('.assistant').getAttribute('aria-busy')) === 'false',
+    'more',
+  );
   assert.equal(sent[1].inputs, 'Once upon a time' + first);
   await picture(page, 'text');
 });
@@ -261,8 +330,13 @@ async function output(language, code) {
   const env = { ...process.env, API_KEY: 'sesame', PYTHONUTF8: '1' };
   if (language === 'curl') {
     const { stdout } = await run('bash', ['-c', code], { env });
-    const events = stdout.split('\n').filter((l) => l.startsWith('data: {')).map((l) => JSON.parse(l.slice(6)));
-    return events.map((e) => (e.token ? (e.token.special ? '' : e.token.text) : (e.choices[0]?.delta.content ?? ''))).join('');
+    const events = stdout
+      .split('\n')
+      .filter((l) => l.startsWith('data: {'))
+      .map((l) => JSON.parse(l.slice(6)));
+    return events
+      .map((e) => (e.token ? (e.token.special ? '' : e.token.text) : (e.choices[0]?.delta.content ?? '')))
+      .join('');
   }
   return (await run(PYTHON, ['-c', code], { env })).stdout;
 }
@@ -320,15 +394,32 @@ test('an API key is asked for, used, and kept in the tab only', { timeout: 60000
   await page.locator('#key').fill('sesame');
   await page.locator('#key').press('Enter');
   await until(async () => /server for open language models/.test(await answers(page).innerText()), 'an answer');
-  const kept = await page.evaluate(() => [JSON.stringify({ ...localStorage }), document.cookie, location.href, JSON.stringify({ ...sessionStorage })]);
-  assert.deepEqual(kept.map((k) => k.includes('sesame')), [false, false, false, true]);
+  const kept = await page.evaluate(() => [
+    JSON.stringify({ ...localStorage }),
+    document.cookie,
+    location.href,
+    JSON.stringify({ ...sessionStorage }),
+  ]);
+  assert.deepEqual(
+    kept.map((k) => k.includes('sesame')),
+    [false, false, false, true],
+  );
   await page.context().close();
   assert.equal(await locked.stop(), 0);
   assert.doesNotMatch(locked.log(), /sesame|What is prompteur/);
 });
 
 pageTest('busy: says so and tries again on demand', { colorScheme: 'dark' }, async (page) => {
-  await page.route('**/v1/chat/completions', (r) => r.fulfill({ status: 429, contentType: 'application/json', body: '{"error":"Model is overloaded","error_type":"overloaded"}' }), { times: 1 });
+  await page.route(
+    '**/v1/chat/completions',
+    (r) =>
+      r.fulfill({
+        status: 429,
+        contentType: 'application/json',
+        body: '{"error":"Model is overloaded","error_type":"overloaded"}',
+      }),
+    { times: 1 },
+  );
   await say(page, 'What is prompteur?');
   await page.locator('.notice').waitFor();
   assert.match(await notice(page), /server is busy/);
@@ -346,7 +437,10 @@ pageTest('refused: shows what the server says', async (page) => {
     await page.locator('[name=temperature]').fill('-1');
     await say(page, 'Hello');
     await page.locator('.notice').last().waitFor();
-    assert.match(await page.locator('.notice').last().innerText(), /refused the request\. It says: Input validation error: `temperature` must be strictly positive\./);
+    assert.match(
+      await page.locator('.notice').last().innerText(),
+      /refused the request\. It says: Input validation error: `temperature` must be strictly positive\./,
+    );
   }
   await picture(page, 'refused');
 });
@@ -354,8 +448,14 @@ pageTest('refused: shows what the server says', async (page) => {
 pageTest('errors inside a stream, in both dialects', async (page) => {
   const cases = [
     [{ error: { message: 'Model is overloaded', http_status_code: 422 } }, /server is busy/],
-    [{ error: { message: 'Input validation error: too long', http_status_code: 422 } }, /refused the request\. It says: Input validation error: too long\./],
-    [{ error: 'Request failed during generation: device lost', error_type: 'generation' }, /server failed \(500\)\. It says: Request failed during generation: device lost\./],
+    [
+      { error: { message: 'Input validation error: too long', http_status_code: 422 } },
+      /refused the request\. It says: Input validation error: too long\./,
+    ],
+    [
+      { error: 'Request failed during generation: device lost', error_type: 'generation' },
+      /server failed \(500\)\. It says: Request failed during generation: device lost\./,
+    ],
     [{ error: 'Model is overloaded', error_type: 'overloaded' }, /server is busy/],
     ['no JSON', /connection|does not understand/],
   ];
@@ -372,7 +472,13 @@ pageTest('loading: waits by itself', async (page) => {
   let asked = 0;
   await page.route('**/v1/chat/completions', (r) => {
     asked++;
-    return asked < 3 ? r.fulfill({ status: 503, contentType: 'application/json', body: '{"error":"The model is still loading","error_type":"loading"}' }) : r.continue();
+    return asked < 3
+      ? r.fulfill({
+          status: 503,
+          contentType: 'application/json',
+          body: '{"error":"The model is still loading","error_type":"loading"}',
+        })
+      : r.continue();
   });
   await say(page, 'What is prompteur?');
   await page.locator('.notice').waitFor();
@@ -408,7 +514,9 @@ test('a lost connection is told, in the middle and before', { timeout: 60000 }, 
 
 test('a stream that ends early is no answer', { timeout: 60000 }, async () => {
   const page = await open(browser, server);
-  await page.route('**/v1/chat/completions', (r) => r.fulfill(sse({ choices: [{ delta: { content: 'Half a' }, finish_reason: null }] })));
+  await page.route('**/v1/chat/completions', (r) =>
+    r.fulfill(sse({ choices: [{ delta: { content: 'Half a' }, finish_reason: null }] })),
+  );
   await say(page, 'Hello');
   await page.locator('.notice').waitFor();
   assert.match(await notice(page), /lost before the answer was complete/);
@@ -428,7 +536,10 @@ test('a model without a chat template still writes', { timeout: 60000 }, async (
   await page.locator('.notice').waitFor();
   assert.match(await notice(page), /cannot hold a conversation\. It says: Template error: template not found\./);
   await page.locator('.notice button').click();
-  await until(async () => sent.length === 1 && (await page.locator('.assistant').getAttribute('aria-busy')) === 'false', 'a text');
+  await until(
+    async () => sent.length === 1 && (await page.locator('.assistant').getAttribute('aria-busy')) === 'false',
+    'a text',
+  );
   assert.equal(sent[0].inputs, 'Once upon a time');
   assert.ok((await answers(page).innerText()).length > 10);
   await page.context().close();
@@ -450,7 +561,9 @@ const HOSTILE = [
 ];
 
 pageTest('what is said is text, never markup', async (page) => {
-  await page.route('**/info', async (r) => r.fulfill({ json: { ...(await (await r.fetch()).json()), model_id: HOSTILE[0] } }));
+  await page.route('**/info', async (r) =>
+    r.fulfill({ json: { ...(await (await r.fetch()).json()), model_id: HOSTILE[0] } }),
+  );
   await page.reload();
   await page.locator('#model[data-state=ready]').waitFor();
   const count = () => page.evaluate(() => document.querySelectorAll('img, script, iframe, a, style, svg').length);
@@ -464,7 +577,9 @@ pageTest('what is said is text, never markup', async (page) => {
     assert.equal(await count(), before, text);
     await page.locator('#clear').click();
   }
-  await page.route('**/v1/chat/completions', (r) => r.fulfill({ status: 422, contentType: 'application/json', body: JSON.stringify({ error: HOSTILE[0] }) }));
+  await page.route('**/v1/chat/completions', (r) =>
+    r.fulfill({ status: 422, contentType: 'application/json', body: JSON.stringify({ error: HOSTILE[0] }) }),
+  );
   await say(page, 'Hello');
   await page.locator('.notice').waitFor();
   assert.ok((await notice(page)).includes(HOSTILE[0]));
@@ -475,26 +590,36 @@ pageTest('what is said is text, never markup', async (page) => {
 const MARKDOWN = [
   ['one\ntwo\n\nthree', '<p>one\ntwo</p><p>three</p>'],
   ['# Title\ntext', '<h3>Title</h3><p>text</p>'],
-  ['a **b *c* d** `e*f*` _g_ snake_case_name 2*3*4', '<p>a <strong>b <em>c</em> d</strong> <code>e*f*</code> <em>g</em> snake_case_name 2<em>3</em>4</p>'],
+  [
+    'a **b *c* d** `e*f*` _g_ snake_case_name 2*3*4',
+    '<p>a <strong>b <em>c</em> d</strong> <code>e*f*</code> <em>g</em> snake_case_name 2<em>3</em>4</p>',
+  ],
   ['**open and `open', '<p>**open and `open</p>'],
   ['``a`b``', '<p><code>a`b</code></p>'],
   ['- a\n- b\n  - c\n- d', '<ul><li>a</li><li>b<ul><li>c</li></ul></li><li>d</li></ul>'],
   ['3. a\n4. b\n\n5. c', '<ol start="3"><li>a</li><li>b</li><li>c</li></ol>'],
   ['> a\n> b', '<blockquote><p>a\nb</p></blockquote>'],
   ['---', '<hr>'],
-  ['```c\nint x;\n\n  y', '<figure><figcaption><span>c</span><button type="button" data-copy="">Copy</button></figcaption><pre tabindex="0"><code>int x;\n\n  y</code></pre></figure>'],
-  ['a\n```\nb\n```\nc', '<p>a</p><figure><figcaption><span>code</span><button type="button" data-copy="">Copy</button></figcaption><pre tabindex="0"><code>b</code></pre></figure><p>c</p>'],
+  [
+    '```c\nint x;\n\n  y',
+    '<figure><figcaption><span>c</span><button type="button" data-copy="">Copy</button></figcaption><pre tabindex="0"><code>int x;\n\n  y</code></pre></figure>',
+  ],
+  [
+    'a\n```\nb\n```\nc',
+    '<p>a</p><figure><figcaption><span>code</span><button type="button" data-copy="">Copy</button></figcaption><pre tabindex="0"><code>b</code></pre></figure><p>c</p>',
+  ],
 ];
 
 pageTest('Markdown', async (page) => {
-  const html = (text) => page.evaluate(async (t) => {
-    const { render } = await import('/ui/markdown.js');
-    const box = document.createElement('div');
-    for (let i = 0; i <= t.length; i++) render(box, t.slice(0, i)); /* as it streams */
-    const once = document.createElement('div');
-    render(once, t);
-    return [box.innerHTML, once.innerHTML];
-  }, text);
+  const html = (text) =>
+    page.evaluate(async (t) => {
+      const { render } = await import('/ui/markdown.js');
+      const box = document.createElement('div');
+      for (let i = 0; i <= t.length; i++) render(box, t.slice(0, i)); /* as it streams */
+      const once = document.createElement('div');
+      render(once, t);
+      return [box.innerHTML, once.innerHTML];
+    }, text);
   for (const [text, expected] of MARKDOWN) assert.deepEqual(await html(text), [expected, expected], text);
   /* Every text is shown whole, whatever it is, and soon: these would take hours in quadratic time. */
   const pieces = ['*', '`', '_', '**a', '- ', '> ', '# ', '1. ', '    - ', '~~~', '<b>', '&', '*a_ b` ', ' ', '#'];
@@ -507,13 +632,22 @@ pageTest('Markdown', async (page) => {
     });
   }, pieces);
   assert.ok(kept.every(Boolean));
-  await page.route('**/v1/chat/completions', (r) => r.fulfill(chatSays('Here is a **short** program and how to run it:\n\n```c\n#include <stdio.h>\n\nint main(void)\n{\n    puts("hello");\n}\n```\n\n1. Save it as `hello.c`.\n2. Compile it:\n   - with `gcc hello.c`,\n   - or with `clang hello.c`.\n3. Run `./a.out`.\n\n> It says *hello*.')));
+  await page.route('**/v1/chat/completions', (r) =>
+    r.fulfill(
+      chatSays(
+        'Here is a **short** program and how to run it:\n\n```c\n#include <stdio.h>\n\nint main(void)\n{\n    puts("hello");\n}\n```\n\n1. Save it as `hello.c`.\n2. Compile it:\n   - with `gcc hello.c`,\n   - or with `clang hello.c`.\n3. Run `./a.out`.\n\n> It says *hello*.',
+      ),
+    ),
+  );
   await say(page, 'Write a program.');
   await answered(page);
   await accessible(page, 'answer with code');
   await picture(page, 'markdown');
   await page.locator('.assistant [data-copy]').click();
-  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), '#include <stdio.h>\n\nint main(void)\n{\n    puts("hello");\n}');
+  assert.equal(
+    await page.evaluate(() => navigator.clipboard.readText()),
+    '#include <stdio.h>\n\nint main(void)\n{\n    puts("hello");\n}',
+  );
 });
 
 /* ---- for everyone ---- */
@@ -546,14 +680,16 @@ pageTest('accessible on a small screen', { viewport: { width: 375, height: 700 }
 });
 
 pageTest('the keyboard is enough', async (page) => {
-  const focused = () => page.evaluate(() => {
-    const e = document.activeElement, style = getComputedStyle(e);
-    const shown = [e, e.nextElementSibling, e.closest('.box')].filter(Boolean).some((x) => {
-      const s = getComputedStyle(x);
-      return (s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0) || /0px 0px 0px 3px/.test(s.boxShadow);
+  const focused = () =>
+    page.evaluate(() => {
+      const e = document.activeElement,
+        style = getComputedStyle(e);
+      const shown = [e, e.nextElementSibling, e.closest('.box')].filter(Boolean).some((x) => {
+        const s = getComputedStyle(x);
+        return (s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0) || /0px 0px 0px 3px/.test(s.boxShadow);
+      });
+      return { id: e.id || e.value || e.textContent.trim() || e.name, shown, visible: style.visibility === 'visible' };
     });
-    return { id: e.id || e.value || e.textContent.trim() || e.name, shown, visible: style.visibility === 'visible' };
-  });
   await page.locator('.skip').focus();
   assert.equal((await focused()).id, 'Skip to the prompt');
   await page.keyboard.press('Enter');
@@ -570,7 +706,8 @@ pageTest('the keyboard is enough', async (page) => {
     if (at.id === 'Skip to the prompt') break;
   }
   assert.equal(seen.at(-1), 'Skip to the prompt', 'it comes first');
-  for (const id of ['Regenerate', 'Edit', 'panel-button', 'theme', 'clear', 'chat']) assert.ok(seen.includes(id), `${id} can be reached: ${seen}`);
+  for (const id of ['Regenerate', 'Edit', 'panel-button', 'theme', 'clear', 'chat'])
+    assert.ok(seen.includes(id), `${id} can be reached: ${seen}`);
   await page.locator('input[value=chat]').focus();
   await page.keyboard.press('ArrowRight');
   assert.ok(await page.locator('input[value=text]').isChecked());

@@ -7,14 +7,19 @@ const $ = (id) => document.getElementById(id);
 const chosen = (name) => document.querySelector(`input[name=${name}]:checked`).value;
 
 /* The demo model is small: it knows these, and is at its best without chance. */
-const DEMO = { id: 'prompteur/demo', temperature: '0', ideas: ['What is prompteur?', 'How do I send a request?', 'Tell me a story.'] };
+const DEMO = {
+  id: 'prompteur/demo',
+  temperature: '0',
+  ideas: ['What is prompteur?', 'How do I send a request?', 'Tell me a story.'],
+};
 const RETRY_MS = 2000;
 
 const turns = []; /* user and assistant in turn, the last one perhaps still growing */
 const lastQuestion = () => turns.findLastIndex((t) => t.role === 'user');
 let running = null; /* AbortController of the answer in flight */
 let editing = false; /* the composer holds the last message of the user again */
-let server = { state: 'unknown', info: {} }, model = 'tgi';
+let server = { state: 'unknown', info: {} };
+let model = 'tgi'; /* as clients name it; any name is taken */
 
 /* ---- the server ---- */
 
@@ -50,13 +55,15 @@ function showLimits(info) {
     Version: info.version,
   };
   const element = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
-  $('server').replaceChildren(...Object.entries(facts).flatMap(([name, value]) => [element('dt', name), element('dd', value)]));
+  $('server').replaceChildren(
+    ...Object.entries(facts).flatMap(([name, value]) => [element('dt', name), element('dd', value)]),
+  );
 }
 
 /* Until the server answers; from then on failures tell. */
 async function watchServer() {
   if (server.state === 'looking') return;
-  for (server.state = 'looking'; ; ) {
+  for (server.state = 'looking'; ;) {
     server = await look();
     showServer();
     if (server.state === 'ready') break;
@@ -88,7 +95,12 @@ function makeFields() {
     const label = document.createElement('label');
     const name = document.createElement('span');
     const hint = document.createElement('small');
-    const input = Object.assign(document.createElement('input'), { name: s.name, type: 'number', step: 'any', placeholder: s.empty });
+    const input = Object.assign(document.createElement('input'), {
+      name: s.name,
+      type: 'number',
+      step: 'any',
+      placeholder: s.empty,
+    });
     name.textContent = s.label;
     hint.textContent = s.hint;
     input.addEventListener('keydown', (e) => stepField(e, input, s.step));
@@ -117,7 +129,8 @@ function keepSettings() {
 
 function restoreSettings() {
   const { key = '', mode = 'chat', ...fields } = JSON.parse(sessionStorage.getItem('prompteur') ?? '{}');
-  for (const [name, value] of Object.entries(fields)) if ($('settings').elements[name]) $('settings').elements[name].value = value;
+  for (const [name, value] of Object.entries(fields))
+    if ($('settings').elements[name]) $('settings').elements[name].value = value;
   $('key').value = key;
   setMode(mode);
 }
@@ -131,7 +144,8 @@ const said = (list) => list.filter((t, i) => t.content && !(t.role === 'user' &&
 function request(messages) {
   if (chosen('mode') === 'chat') return chatRequest(settings(), said(messages), model);
   const last = messages.findLastIndex((m) => m.role === 'user');
-  return textRequest(settings(), messages.slice(last).map((m) => m.content).join(''));
+  const parts = messages.slice(last).map((m) => m.content);
+  return textRequest(settings(), parts.join(''));
 }
 
 /* What Enter would send now; with nothing typed, what was sent last. */
@@ -164,6 +178,9 @@ function dropFrom(index) {
   $('welcome').hidden = turns.length > 0;
 }
 
+/* Ends of an answer whose notice offers to try again. */
+const RETRIED = ['busy', 'failed', 'lost'];
+
 /* Which buttons each message has now. */
 function offer() {
   const lastAnswer = turns.at(-1);
@@ -172,7 +189,7 @@ function offer() {
     const actions = turn.role === 'assistant' && turn.content ? ['copy'] : [];
     if (!running && turn === question) actions.push('edit');
     if (!running && turn === lastAnswer && turn.role === 'assistant') {
-      actions.push('again');
+      if (!RETRIED.includes(turn.finish)) actions.push('again');
       if (turn.content && ['length', 'stopped', 'lost'].includes(turn.finish)) actions.push('continue');
     }
     turn.allow(...actions);
@@ -214,7 +231,7 @@ async function answer(turn) {
   toEnd();
   announce('Answering.');
   try {
-    await read(turn, request(sent), control.signal);
+    await readWhenReady(turn, request(sent), control.signal);
     if (!turn.content) turn.finish = 'empty';
     announce(`${speech(turn, true)} ${statsText(turn.numbers)}.`);
   } catch (error) {
@@ -229,7 +246,21 @@ async function answer(turn) {
   offer();
 }
 
-/* Reads the stream into `turn`; waits for a model that is still loading. */
+/* Waits for a model that is still loading. */
+async function readWhenReady(turn, what, signal) {
+  for (;;) {
+    try {
+      return await read(turn, what, signal);
+    } catch (error) {
+      if (error.kind !== 'loading') throw error;
+    }
+    turn.notice('The model is still loading. Your message is sent as soon as it is ready.');
+    await sleep(RETRY_MS, signal);
+    turn.notice(null);
+  }
+}
+
+/* Reads the stream into `turn`. */
 async function read(turn, what, signal) {
   const began = performance.now();
   const numbers = (turn.numbers = { tokens: 0 });
@@ -246,12 +277,6 @@ async function read(turn, what, signal) {
       if (part.finish) turn.finish = part.finish;
       if (part.tokens) Object.assign(numbers, { tokens: part.tokens, prompt: part.prompt });
     }
-  } catch (error) {
-    if (error.kind !== 'loading') throw error;
-    turn.notice('The model is still loading. Your message is sent as soon as it is ready.');
-    await sleep(RETRY_MS, signal);
-    turn.notice(null);
-    return read(turn, what, signal);
   } finally {
     turn.show();
   }
@@ -287,14 +312,15 @@ function announce(text) {
 /* What went wrong, and the one thing that helps. */
 function explain(turn, error) {
   if (!(error instanceof Failure)) console.error(error);
-  const sentence = error instanceof Failure ? error.message : 'The server sent something that this page does not understand.';
+  const sentence =
+    error instanceof Failure ? error.message : 'The server sent something that this page does not understand.';
   const ways = {
     key: ['Enter the key', askForKey],
     template: ['Send it as plain text', () => (setMode('text'), regenerate())],
     refused: ['Look at the settings', () => (showTab('settings'), openPanel(true))],
   };
   const [label, act] = ways[error.kind] ?? ['Try again', regenerate];
-  turn.finish = error.kind;
+  turn.finish = error.kind ?? 'failed';
   turn.notice(sentence, label, act);
   if (nearEnd()) toEnd();
   if (error.kind === 'lost') watchServer();
@@ -304,6 +330,15 @@ function askForKey() {
   showTab('settings');
   openPanel(true);
   $('key').focus();
+}
+
+function clear() {
+  running?.abort();
+  stopEditing();
+  dropFrom(0);
+  offer();
+  announce('New conversation.');
+  $('prompt').focus();
 }
 
 /* ---- editing the last message ---- */
@@ -340,7 +375,8 @@ function openPanel(open) {
   const panel = $('panel');
   panel.hidden = !open;
   $('panel-button').setAttribute('aria-expanded', String(open));
-  for (const part of [document.querySelector('header'), document.querySelector('main')]) part.inert = open && isNarrow.matches;
+  for (const part of [document.querySelector('header'), document.querySelector('main')])
+    part.inert = open && isNarrow.matches;
   if (open && isNarrow.matches) $('panel-close').focus();
   showSnippet();
 }
@@ -408,7 +444,7 @@ function listen() {
   $('composer').addEventListener('submit', (e) => (e.preventDefault(), send($('prompt').value)));
   $('prompt').addEventListener('input', fitPrompt);
   $('prompt').addEventListener('keydown', (e) => {
-    if (e.key !== 'Enter' || e.shiftKey || e.isComposing) return;
+    if (e.key !== 'Enter' || e.shiftKey || e.isComposing || e.keyCode === 229) return; /* 229: Safari composes */
     e.preventDefault();
     send($('prompt').value);
   });
@@ -420,12 +456,13 @@ function listen() {
     else if (!$('panel').hidden) closePanel();
   });
   $('edit-cancel').addEventListener('click', () => (stopEditing(), $('prompt').focus()));
-  $('clear').addEventListener('click', () => (running?.abort(), stopEditing(), dropFrom(0), offer(), announce('New conversation.'), $('prompt').focus()));
+  $('clear').addEventListener('click', clear);
   $('theme').addEventListener('click', nextTheme);
   $('panel-button').addEventListener('click', () => openPanel($('panel').hidden));
   $('panel-close').addEventListener('click', closePanel);
   isNarrow.addEventListener('change', () => openPanel(!$('panel').hidden));
-  for (const id of ['mode', 'tab', 'language']) $(id).addEventListener('change', () => ({ mode: setMode, tab: showTab, language: showSnippet })[id](chosen(id)));
+  for (const id of ['mode', 'tab', 'language'])
+    $(id).addEventListener('change', () => ({ mode: setMode, tab: showTab, language: showSnippet })[id](chosen(id)));
   $('panel').addEventListener('input', () => (keepSettings(), showSnippet()));
   $('settings').addEventListener('reset', () => setTimeout(() => (keepSettings(), showSnippet())));
   $('settings').addEventListener('submit', (e) => e.preventDefault());
@@ -437,7 +474,8 @@ function listen() {
     const button = e.target.closest('button[data-copy], button[data-action]');
     if (!button) return;
     if ('copy' in button.dataset) return copy(button, button.closest('figure').querySelector('code').textContent);
-    ACTIONS[button.dataset.action](button, turns.find((t) => t.node.contains(button)));
+    const turn = turns.find((t) => t.node.contains(button));
+    ACTIONS[button.dataset.action](button, turn);
   });
 }
 

@@ -16,7 +16,10 @@ export const SETTINGS = [
 /* One stop string a line; \n and \t in it stand for the characters that a line cannot hold. */
 function stopStrings(text) {
   const escapes = { n: '\n', t: '\t', '\\': '\\' };
-  return (text ?? '').split('\n').filter(Boolean).map((line) => line.replace(/\\([nt\\])/g, (_, c) => escapes[c]));
+  return (text ?? '')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => line.replace(/\\([nt\\])/g, (_, c) => escapes[c]));
 }
 
 /* { name: number } of what is set. */
@@ -53,7 +56,10 @@ export function textRequest(settings, inputs) {
   if (parameters.temperature === 0) for (const name of ['temperature', 'top_k', 'top_p']) delete parameters[name];
   else if (parameters.temperature !== undefined) parameters.do_sample = true;
   if (max_new_tokens !== undefined) parameters.max_new_tokens = max_new_tokens;
-  return { path: 'generate_stream', body: { inputs, parameters: { ...parameters, ...(stop.length && { stop }), details: true } } };
+  return {
+    path: 'generate_stream',
+    body: { inputs, parameters: { ...parameters, ...(stop.length && { stop }), details: true } },
+  };
 }
 
 /* ---- the same request for people who leave the page ---- */
@@ -65,9 +71,20 @@ function python(value, indent = '') {
   const deeper = indent + '    ';
   if (value === true) return 'True';
   if (value === false) return 'False';
-  if (Array.isArray(value)) return items(value.map((v) => python(v, deeper)), '[', ']', indent);
+  if (Array.isArray(value))
+    return items(
+      value.map((v) => python(v, deeper)),
+      '[',
+      ']',
+      indent,
+    );
   if (value && typeof value === 'object')
-    return items(Object.entries(value).map(([k, v]) => `${JSON.stringify(k)}: ${python(v, deeper)}`), '{', '}', indent);
+    return items(
+      Object.entries(value).map(([k, v]) => `${JSON.stringify(k)}: ${python(v, deeper)}`),
+      '{',
+      '}',
+      indent,
+    );
   return value === null ? 'None' : JSON.stringify(value);
 }
 
@@ -91,7 +108,14 @@ function openai({ path, body }, base, hasKey) {
   if (!isChat) {
     const { details, do_sample, max_new_tokens: max_tokens, ...rest } = parameters;
     const temperature = rest.temperature ?? ('top_k' in rest || 'top_p' in rest ? 1 : 0);
-    Object.assign(named, { model: 'tgi', prompt: inputs, ...(max_tokens !== undefined && { max_tokens }), ...rest, temperature, stream: true });
+    Object.assign(named, {
+      model: 'tgi',
+      prompt: inputs,
+      ...(max_tokens !== undefined && { max_tokens }),
+      ...rest,
+      temperature,
+      stream: true,
+    });
   }
   for (const { name, extra: isExtra } of SETTINGS)
     if (isExtra && name in named) {
@@ -99,7 +123,9 @@ function openai({ path, body }, base, hasKey) {
       delete named[name];
     }
   if (Object.keys(extra).length) named.extra_body = extra;
-  const args = Object.entries(named).map(([k, v]) => `    ${k}=${python(v, '    ')},\n`).join('');
+  const args = Object.entries(named)
+    .map(([k, v]) => `    ${k}=${python(v, '    ')},\n`)
+    .join('');
   const piece = isChat ? 'chunk.choices[0].delta.content' : 'chunk.choices[0].text';
   return `${hasKey ? 'import os\n' : ''}from openai import OpenAI
 

@@ -15,7 +15,9 @@ export function statsText({ tokens, prompt, firstMs, lastMs, finish }) {
     firstMs !== undefined && `first after ${number(Math.round(firstMs))} ms`,
     prompt && counted(prompt, 'prompt token'),
     { length: 'cut at the limit', stopped: 'stopped', empty: 'the model had nothing to say' }[finish],
-  ].filter(Boolean).join(' · ');
+  ]
+    .filter(Boolean)
+    .join(' · ');
 }
 
 export class Turn {
@@ -47,7 +49,8 @@ export class Turn {
 
   /* Only the last message of each kind offers what changes the conversation's end. */
   allow(...actions) {
-    for (const button of this.node.querySelectorAll('[data-action]')) button.hidden = !actions.includes(button.dataset.action);
+    for (const button of this.node.querySelectorAll('[data-action]'))
+      button.hidden = !actions.includes(button.dataset.action);
   }
 
   /* A sentence below the text, with a button when something can be done; NULL takes it away. */
@@ -57,13 +60,13 @@ export class Turn {
     const notice = document.createElement('p');
     notice.className = 'notice';
     notice.setAttribute('role', 'alert');
-    notice.append(sentence);
+    notice.append(Object.assign(document.createElement('span'), { textContent: sentence }));
     if (label) {
       const button = document.createElement('button');
       button.type = 'button';
       button.textContent = label;
       button.addEventListener('click', act);
-      notice.append(' ', button);
+      notice.append(button);
     }
     this.text.after(notice);
   }
