@@ -38,6 +38,7 @@ export async function serve(...flags) {
     stop: (signal = 'SIGTERM') =>
       new Promise((resolve) => {
         if (child.exitCode !== null || child.signalCode) return resolve(child.exitCode);
+        child.ref();
         child.on('exit', resolve);
         child.kill(signal);
       }),

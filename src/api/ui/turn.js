@@ -6,12 +6,13 @@ const number = (x) => x.toLocaleString('en', { maximumFractionDigits: x < 100 ? 
 const counted = (n, what) => `${number(n)} ${what}${n === 1 ? '' : 's'}`;
 
 /* "42 tokens · 210 tokens/s · first after 18 ms · 31 prompt tokens". `stats`: { tokens, prompt, firstMs, lastMs },
- * milliseconds since the request was sent; what is missing is left out. */
+ * milliseconds since the request was sent. What is missing is left out, and so is a speed over too short a time to
+ * mean anything (the network brought all at once). */
 export function statsText({ tokens, prompt, firstMs, lastMs, finish }) {
   const seconds = (lastMs - firstMs) / 1000;
   return [
     tokens && counted(tokens, 'token'),
-    tokens > 1 && seconds > 0 && `${number((tokens - 1) / seconds)} tokens/s`,
+    tokens > 1 && seconds > 0.01 && `${number((tokens - 1) / seconds)} tokens/s`,
     firstMs !== undefined && `first after ${number(Math.round(firstMs))} ms`,
     prompt && counted(prompt, 'prompt token'),
     { length: 'cut at the limit', stopped: 'stopped', empty: 'the model had nothing to say' }[finish],
