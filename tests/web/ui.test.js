@@ -51,6 +51,13 @@ const answered = (page, n = 1) =>
 const notice = (page) => page.locator('.notice').innerText();
 const pick = (page, value) => page.locator(`input[value=${value}]`).check();
 
+/* Begins an answer of the slow server that takes seconds: what ends it early is not there at this penalty. */
+async function beginLongAnswer(page) {
+  await page.locator('[name=repetition_penalty]').fill('5');
+  await say(page, 'Tell me a story.');
+  await until(async () => (await answers(page).innerText()).length > 20, 'the answer begins');
+}
+
 async function say(page, text) {
   await page.locator('#prompt').fill(text);
   await page.keyboard.press('Enter');
@@ -206,14 +213,14 @@ for (const [way, act] of [
       );
     const before = await dropped();
     const sent = bodies(page, '/v1/chat/completions');
-    await say(page, 'Tell me a story.');
-    await until(async () => (await answers(page).innerText()).length > 20, 'the answer begins');
+    await beginLongAnswer(page);
     if (way === 'Escape') await picture(page, 'streaming');
     await act(page);
     await answered(page);
     const text = await answers(page).innerText();
     assert.match(await page.locator('.stats').innerText(), /stopped$/);
     await until(async () => (await dropped()) === before + 1, 'the server lets go of it');
+    await page.locator('[name=max_tokens]').fill('9');
     await page.locator('[data-action=continue]').click();
     await until(
       async () => sent.length === 2 && (await page.locator('.assistant').getAttribute('aria-busy')) === 'false',
@@ -387,7 +394,7 @@ test('an API key is asked for, used, and kept in the tab only', { timeout: 60000
   await picture(page, 'key');
   await page.locator('.notice button').click();
   assert.equal(await page.evaluate(() => document.activeElement.id), 'key');
-  await page.keyboard.type('wrong');
+  await page.keyboard.type('wrøng→');
   await page.keyboard.press('Enter');
   await page.locator('.notice').waitFor();
   assert.match(await notice(page), /asks for an API key/);
@@ -499,8 +506,7 @@ pageTest('loading: says so while the page opens', async (page) => {
 test('a lost connection is told, in the middle and before', { timeout: 60000 }, async () => {
   const mortal = await serve('--backend', 'ref');
   const page = await open(browser, mortal);
-  await say(page, 'Tell me a story.');
-  await until(async () => (await answers(page).innerText()).length > 20, 'the answer begins');
+  await beginLongAnswer(page);
   await mortal.stop('SIGKILL');
   await page.locator('.notice').waitFor();
   assert.match(await notice(page), /connection to the server was lost before the answer was complete/);
@@ -609,6 +615,17 @@ const MARKDOWN = [
     '<p>a</p><figure><figcaption><span>code</span><button type="button" data-copy="">Copy</button></figcaption><pre tabindex="0"><code>b</code></pre></figure><p>c</p>',
   ],
 ];
+
+pageTest('copying works without a clipboard of its own', async (page) => {
+  await say(page, 'What is prompteur?');
+  await answered(page);
+  await page.evaluate(() => Object.defineProperty(navigator, 'clipboard', { value: undefined }));
+  await page.locator('.assistant [data-action=copy]').click();
+  await page.locator('.assistant [data-action=copy]', { hasText: 'Copied' }).waitFor();
+  await page.locator('#prompt').focus();
+  await page.keyboard.press('Control+V');
+  assert.equal(await page.locator('#prompt').inputValue(), await answers(page).innerText());
+});
 
 pageTest('Markdown', async (page) => {
   const html = (text) =>

@@ -96,6 +96,7 @@ function* ofText(event) {
 /* Sends a request of request.js and yields { text }, { finish } and { prompt, tokens } as they come. Throws a Failure,
  * or the signal's AbortError. */
 export async function* ask({ path, body }, key, signal) {
+  if (/[^ -~]/.test(key)) throw failure(401); /* no header can hold it */
   const isChat = path.endsWith('chat/completions');
   const headers = { 'content-type': 'application/json', ...(key && { authorization: `Bearer ${key}` }) };
   let response,

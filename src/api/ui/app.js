@@ -18,7 +18,8 @@ const turns = []; /* user and assistant in turn, the last one perhaps still grow
 const lastQuestion = () => turns.findLastIndex((t) => t.role === 'user');
 let running = null; /* AbortController of the answer in flight */
 let editing = false; /* the composer holds the last message of the user again */
-let server = { state: 'unknown', info: {} };
+let server = { info: {} }; /* what look() found last */
+let watching = false;
 let model = 'tgi'; /* as clients name it; any name is taken */
 
 /* ---- the server ---- */
@@ -47,7 +48,7 @@ function showLimits(info) {
   $('limits').textContent = `${info.model_id} · ${count(info.max_total_tokens)} tokens for prompt and answer together`;
   const facts = {
     Model: info.model_id,
-    Numbers: [info.model_dtype, info.model_device_type].filter(Boolean).join(' on '),
+    Weights: [info.model_dtype, info.model_device_type].filter(Boolean).join(' on '),
     'Prompt and answer': `${count(info.max_total_tokens)} tokens`,
     'Longest prompt': `${count(info.max_input_tokens)} tokens`,
     'Requests at once': count(info.max_concurrent_requests),
@@ -62,13 +63,15 @@ function showLimits(info) {
 
 /* Until the server answers; from then on failures tell. */
 async function watchServer() {
-  if (server.state === 'looking') return;
-  for (server.state = 'looking'; ;) {
+  if (watching) return;
+  watching = true;
+  for (;;) {
     server = await look();
     showServer();
     if (server.state === 'ready') break;
     await sleep(RETRY_MS);
   }
+  watching = false;
   model = (await modelName()) ?? server.info.model_id;
   if (server.info.model_id === DEMO.id) greetDemo();
   showSnippet();
@@ -120,15 +123,24 @@ function stepField(event, input, step) {
 }
 
 const settings = () => Object.fromEntries(new FormData($('settings')));
-const key = () => $('key').value;
+const key = () => $('key').value.trim();
+
+/* 'localStorage' or 'sessionStorage'; a browser may forbid them, then nothing is kept. */
+function store(kind) {
+  try {
+    return globalThis[kind];
+  } catch {
+    return null;
+  }
+}
 
 /* Kept for this tab, the key included; gone with it. */
 function keepSettings() {
-  sessionStorage.setItem('prompteur', JSON.stringify({ ...settings(), key: key(), mode: chosen('mode') }));
+  store('sessionStorage')?.setItem('prompteur', JSON.stringify({ ...settings(), key: key(), mode: chosen('mode') }));
 }
 
 function restoreSettings() {
-  const { key = '', mode = 'chat', ...fields } = JSON.parse(sessionStorage.getItem('prompteur') ?? '{}');
+  const { key = '', mode = 'chat', ...fields } = JSON.parse(store('sessionStorage')?.getItem('prompteur') ?? '{}');
   for (const [name, value] of Object.entries(fields))
     if ($('settings').elements[name]) $('settings').elements[name].value = value;
   $('key').value = key;
@@ -411,7 +423,7 @@ function setTheme(theme) {
   const text = `Colours: ${THEMES[theme]}`;
   $('theme').title = text;
   $('theme').querySelector('.unseen').textContent = text;
-  localStorage.setItem('prompteur-theme', theme);
+  store('localStorage')?.setItem('prompteur-theme', theme);
 }
 
 function nextTheme() {
@@ -421,14 +433,24 @@ function nextTheme() {
 
 async function copy(button, text) {
   const label = button.textContent;
-  try {
-    await navigator.clipboard.writeText(text);
-    button.textContent = 'Copied';
-    announce('Copied.');
-  } catch {
-    button.textContent = 'Not allowed'; /* the browser's: pages without TLS on another machine */
-  }
+  const copied = await navigator.clipboard?.writeText(text).then(
+    () => true,
+    () => false,
+  );
+  button.textContent = (copied ?? copyOldWay(text)) ? 'Copied' : 'Not allowed';
+  announce(button.textContent);
+  button.focus();
   setTimeout(() => (button.textContent = label), 1500);
+}
+
+/* Pages from another machine without TLS have no clipboard, but may copy what is selected. */
+function copyOldWay(text) {
+  const box = Object.assign(document.createElement('textarea'), { value: text, className: 'unseen' });
+  document.body.append(box);
+  box.select();
+  const copied = document.execCommand('copy');
+  box.remove();
+  return copied;
 }
 
 /* ---- keys and buttons ---- */
@@ -441,7 +463,10 @@ const ACTIONS = {
 };
 
 function listen() {
-  $('composer').addEventListener('submit', (e) => (e.preventDefault(), send($('prompt').value)));
+  $('composer').addEventListener('submit', (e) => {
+    e.preventDefault();
+    send($('prompt').value);
+  });
   $('prompt').addEventListener('input', fitPrompt);
   $('prompt').addEventListener('keydown', (e) => {
     if (e.key !== 'Enter' || e.shiftKey || e.isComposing || e.keyCode === 229) return; /* 229: Safari composes */
@@ -479,7 +504,7 @@ function listen() {
   });
 }
 
-setTheme(localStorage.getItem('prompteur-theme') ?? 'system');
+setTheme(store('localStorage')?.getItem('prompteur-theme') ?? 'system');
 makeFields();
 restoreSettings();
 listen();
