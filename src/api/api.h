@@ -22,15 +22,18 @@ struct api_options {
     double watermark_gamma; /* share of green tokens */
     float watermark_delta;
     uint32_t validation_workers;
-    uint32_t max_requests; /* in flight, tokenizing ones included */
+    uint32_t max_waiting_tokens; /* this and the next are shown in /info, nothing more */
+    double waiting_served_ratio;
+    uint32_t max_requests;                    /* in flight, tokenizing ones included */
+    const char *predict_route, *health_route; /* of Vertex AI, beside the others; NULL: none */
 };
 
 MUST_CHECK enum status api_new(const struct api_options *o, struct api **out, struct err *e);
 /* After the server has run to its end and the engine is freed. */
 void api_free(struct api *a);
 
-/* The route table, for http_options. */
-const struct http_route *api_routes(size_t *n);
+/* The route table, for http_options; lives as long as the api. */
+const struct http_route *api_routes(const struct api *a, size_t *n);
 /* Binds the api to its server: once, before the server runs. */
 MUST_CHECK enum status api_attach(struct api *a, struct http_server *server, struct err *e);
 
@@ -41,7 +44,7 @@ struct api_model {
     const struct chat *chat; /* NULL: conversations are refused, `no_chat` says why */
     const char *no_chat;
     const char *device, *dtype; /* /info's model_device_type, model_dtype */
-    const char *fingerprint;    /* OpenAI's system_fingerprint */
+    const char *fingerprint;    /* system_fingerprint of OpenAI's answers */
 };
 /* From any thread, once: requests are served from now on. */
 void api_post_ready(struct api *a, const struct api_model *model);

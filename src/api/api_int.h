@@ -15,8 +15,16 @@ enum metric_id {
     METRIC_ID_COUNT,
 };
 
+/* The table's rows and Vertex AI's two. */
+#define API_MAX_ROUTES 32
+
+/* Of the events of a health check's token: no generation has it. */
+#define API_PROBE_TAG UINT64_MAX
+
 struct api {
     struct api_options o;
+    struct http_route route[API_MAX_ROUTES];
+    size_t n_route;
     struct http_server *server;
     struct inbox *messages, *events;
     bool ready;
@@ -36,6 +44,10 @@ struct api {
     uint32_t *number;              /* [max_requests] */
     uint32_t *free_index, n_free;
     uint64_t secret; /* of the hash that keeps callers' caches apart */
+
+    bool failing; /* the last answer failed in the engine */
+    bool probing; /* a health check has asked for a token: */
+    struct http_handle probe;
 
     struct metrics *metrics;
     struct metric *metric[METRIC_ID_COUNT];
@@ -70,10 +82,13 @@ void handle_invocations(struct http_req *r, void *api);
 void generation_free(struct generation *g);
 /* deliver.c */
 void api_on_event(void *api, struct inbox_node *node);
+/* health.c */
+void handle_health(struct http_req *r, void *api);
+/* The engine's last word about a health check's token. */
+void api_probe_ended(struct api *a, bool well);
 /* info.c, tokenize.c, chat_tokenize.c */
 void handle_info(struct http_req *r, void *api);
 void handle_models(struct http_req *r, void *api);
-void handle_health(struct http_req *r, void *api);
 void handle_metrics(struct http_req *r, void *api);
 void handle_tokenize(struct http_req *r, void *api);
 void handle_chat_tokenize(struct http_req *r, void *api);

@@ -267,10 +267,8 @@ static void deliver_failure(struct generation *g, const struct token_event *ev)
         deliver_error(g, g->streams ? API_INCOMPLETE_STREAM : API_INCOMPLETE, NULL);
 }
 
-void api_on_event(void *api, struct inbox_node *node)
+static void on_generation_event(struct api *a, struct token_event *ev)
 {
-    struct api *a = api;
-    struct token_event *ev = (struct token_event *)node;
     struct generation *g = generation_find(a, ev->tag);
     BUG_ON(!g || ev->sub_tag >= g->n_choice);
     struct choice *c = &g->choice[ev->sub_tag];
@@ -285,5 +283,17 @@ void api_on_event(void *api, struct inbox_node *node)
     g->n_ended += c->ended;
     if (g->n_ended == g->n_choice)
         generation_free(g);
+}
+
+void api_on_event(void *api, struct inbox_node *node)
+{
+    struct api *a = api;
+    struct token_event *ev = (struct token_event *)node;
+    if (ev->has_token || ev->finish == ENGINE_FINISH_FAILED)
+        a->failing = !ev->has_token;
+    if (ev->tag != API_PROBE_TAG)
+        on_generation_event(a, ev);
+    else if (ev->finish != ENGINE_RUNNING)
+        api_probe_ended(a, ev->has_token);
     engine_event_free(a->model.engine, ev);
 }

@@ -1,4 +1,4 @@
-/* GET /info, /v1/models, /health, /ping, /, /metrics: what the server says about itself. Nothing here waits
+/* GET /info, /v1/models, /metrics: what the server says about itself. Nothing here waits
  * on the engine. */
 #include "api/api_int.h"
 #include "json/json.h"
@@ -37,7 +37,12 @@ void handle_info(struct http_req *r, void *api)
     put_uint(&w, "max_stop_sequences", a->o.max_stop_sequences);
     put_uint(&w, "max_input_tokens", l->max_input_tokens);
     put_uint(&w, "max_total_tokens", l->max_total_tokens);
+    put_uint(&w, "max_input_length", l->max_input_tokens); /* TGI 2.0's name */
     put_uint(&w, "max_batch_total_tokens", l->max_batch_total_tokens);
+    put_uint(&w, "max_batch_size", l->max_batch_size);
+    put_uint(&w, "max_waiting_tokens", a->o.max_waiting_tokens);
+    jw_key(&w, "waiting_served_ratio");
+    jw_f64(&w, a->o.waiting_served_ratio);
     put_uint(&w, "validation_workers", a->o.validation_workers);
     put_uint(&w, "max_client_batch_size", a->o.max_client_batch_size);
     put_text(&w, "router", "text-generation-router");
@@ -70,15 +75,6 @@ void handle_models(struct http_req *r, void *api)
     jw_end_object(&w);
     http_respond(r, 200, "application/json", buf_str(&body), NULL, 0);
     buf_fini(&body);
-}
-
-void handle_health(struct http_req *r, void *api)
-{
-    struct api *a = api;
-    if (a->ready && !http_server_draining(a->server))
-        http_respond(r, 200, NULL, STR(""), NULL, 0);
-    else
-        api_respond_error(a, r, API_UNHEALTHY, NULL);
 }
 
 void handle_metrics(struct http_req *r, void *api)

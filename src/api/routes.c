@@ -29,10 +29,23 @@ static const struct http_route routes[] = {
     {"GET", "/ui/turn.js", handle_ui, 0},
 };
 
-const struct http_route *api_routes(size_t *n)
+_Static_assert(sizeof routes / sizeof *routes + 2 <= API_MAX_ROUTES, "there is room for all routes");
+
+/* Vertex AI names its own; its proxy is who may call them. */
+static void add_routes(struct api *a)
 {
-    *n = sizeof routes / sizeof *routes;
-    return routes;
+    memcpy(a->route, routes, sizeof routes);
+    a->n_route = sizeof routes / sizeof *routes;
+    if (a->o.predict_route)
+        a->route[a->n_route++] = (struct http_route){"POST", a->o.predict_route, handle_vertex, 0};
+    if (a->o.health_route)
+        a->route[a->n_route++] = (struct http_route){"GET", a->o.health_route, handle_health, 0};
+}
+
+const struct http_route *api_routes(const struct api *a, size_t *n)
+{
+    *n = a->n_route;
+    return a->route;
 }
 
 void api_respond_error(struct api *a, struct http_req *r, enum api_error kind, const char *text)
@@ -84,6 +97,7 @@ enum status api_new(const struct api_options *o, struct api **out, struct err *e
         return err_set(e, ST_NO_MEMORY, "no memory for the API");
     a->o = *o;
     a->secret = rng_entropy();
+    add_routes(a);
     a->in_flight = calloc(o->max_requests, sizeof *a->in_flight);
     a->number = calloc(o->max_requests, sizeof *a->number);
     a->free_index = calloc(o->max_requests, sizeof *a->free_index);

@@ -28,6 +28,10 @@ struct ckpt;
 MUST_CHECK enum status ckpt_open(const char *dir, struct ckpt **out, struct err *e);
 void ckpt_close(struct ckpt *c);
 
+/* Rotary positions divided by `factor` (above 0) from now on, instead of scaled as the checkpoint says.
+ * Before any other thread reads the configuration. */
+void ckpt_set_linear_rope(struct ckpt *c, float factor);
+
 const char *ckpt_dir(const struct ckpt *c);
 const struct model_config *ckpt_config(const struct ckpt *c);
 size_t ckpt_n_tensors(const struct ckpt *c);
@@ -55,5 +59,13 @@ void ckpt_release_pages(const struct ckpt *c, const struct ckpt_tensor *t);
  * cache that cannot be written is not an error. *cancel is polled; ST_CANCELLED when it becomes true. */
 MUST_CHECK enum status ckpt_digest(const struct ckpt *c, const char *cache_dir, const atomic_bool *cancel,
                                    char out[CKPT_DIGEST_HEX], struct err *e);
+
+#define CKPT_FINGERPRINT_BYTES 20
+
+/* "fp_" and 16 hexadecimal digits from `build` (a version and what else names a build), every tensor's name,
+ * dtype, shape and place, the files' sizes and a few blocks of each: quick, and the same until one of them
+ * changes. */
+MUST_CHECK enum status ckpt_fingerprint(const struct ckpt *c, const char *build,
+                                        char out[CKPT_FINGERPRINT_BYTES], struct err *e);
 
 #endif

@@ -24,6 +24,12 @@ REFERENCES = [(path, {"inputs": inputs, "parameters": {"max_new_tokens": 24, **p
     ("/generate_stream", BEGINNINGS[0], {"do_sample": True, "seed": 11, "max_new_tokens": 90}),
     ("/", "Hello there", {"max_new_tokens": 12}),
 )]
+OPENAI_REFERENCES = [
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": "What is prompteur?"}], "max_tokens": 20, "n": 2,
+                              "seed": 4, "temperature": 1.2, "logprobs": True, "top_logprobs": 2}),
+    ("/v1/completions", {"prompt": [[7, 9, 30], [500]], "max_tokens": 9, "temperature": 0, "echo": True}),
+    ("/v1/completions", {"prompt": ["A", BEGINNINGS[1]], "max_tokens": 15, "temperature": 0, "logprobs": 1}),
+]
 
 
 def text(r, most):
@@ -71,7 +77,28 @@ def parameters(r, stream):
     return p
 
 
-def good(r):
+def openai(r):
+    """The same as native() for OpenAI's routes."""
+    p = {k: v for k, v in parameters(r, True).items()
+         if k not in ("max_new_tokens", "do_sample", "watermark", "details", "top_n_tokens", "return_full_text", "truncate")}
+    p["max_tokens"] = r.choice((1, 2, 5, 10, 20, 40))
+    p["stream"] = r.random() < 0.5
+    if r.random() < 0.3:
+        p["n"] = r.randint(1, 3)
+    if r.random() < 0.3:
+        p["stream_options"] = {"include_usage": True}
+    if r.random() < 0.5:
+        if r.random() < 0.3:
+            p.update(logprobs=True, top_logprobs=r.randint(0, 5))
+        roles = ("system",) * r.randint(0, 1) + ("user", "assistant") * r.randint(0, 2) + ("user",)
+        return "/v1/chat/completions", {**p, "messages": [{"role": role, "content": text(r, 20)} for role in roles]}
+    if r.random() < 0.3:
+        p["logprobs"] = r.randint(0, 5)
+    prompt = r.choice((inputs(r), [inputs(r) for _ in range(r.randint(1, 4))], [r.randrange(2048) for _ in range(5)]))
+    return "/v1/completions", {**p, "prompt": prompt}
+
+
+def native(r):
     """(path, body) of a request that may only be refused for its length or for want of room."""
     path = r.choice(("/generate", "/generate", "/generate_stream", "/generate_stream", "/"))
     stream = path == "/generate_stream" or (path == "/" and r.random() < 0.5)
@@ -83,7 +110,7 @@ def good(r):
 
 def bad(r):
     """(path, bytes) of a request that must be refused with 400 or 422."""
-    path, body = good(r)
+    path, body = native(r)
     stream = path == "/generate_stream" or body.get("stream")
     whole = json.dumps(body).encode()
     kind = r.randrange(6)
@@ -134,8 +161,26 @@ def _check_tokens(details, p):
         raise BadResponse("top_tokens are not one a token")
 
 
+def _count_choices(body):
+    prompt = body.get("prompt", "")
+    return body.get("n", 1) * (len(prompt) if isinstance(prompt, list) and not isinstance(prompt[0], int) else 1)
+
+
+def _check_choices(body, answer):
+    choices = answer["choices"]
+    if [c["index"] for c in choices] != list(range(_count_choices(body))):
+        raise BadResponse(f"choices {[c['index'] for c in choices]}")
+    if any(c["finish_reason"] not in ("length", "stop", "stop_sequence") for c in choices):
+        raise BadResponse(f"finish reasons {[c['finish_reason'] for c in choices]}")
+    if not len(choices) <= answer["usage"]["completion_tokens"] <= len(choices) * body["max_tokens"]:
+        raise BadResponse(f"usage {answer['usage']}")
+
+
 def check_whole(path, body, answer):
-    """The JSON of a 200 of /generate or /."""
+    """The JSON of a 200."""
+    if path.startswith("/v1"):
+        _check_choices(body, answer)
+        return
     p = body["parameters"]
     if path == "/":
         if not isinstance(answer, list) or len(answer) != 1:
@@ -156,6 +201,43 @@ def check_whole(path, body, answer):
         raise BadResponse(f"{len(others)} further answers")
     for other in others:
         _check_tokens(other, p)
+
+
+class ChunkCheck:
+    """StreamCheck for OpenAI's routes."""
+
+    def __init__(self, body):
+        self.body, self.rest, self.error, self.done = body, b"", None, False
+        self.frames, self.ended = [], set()
+
+    def feed(self, data):
+        *frames, self.rest = (self.rest + data).split(b"\n\n")
+        for frame in frames:
+            if frame != b":":
+                self._frame(frame)
+
+    def _frame(self, frame):
+        if not frame.startswith(b"data: ") or self.done:
+            raise BadResponse(f"frame {frame[:200]!r} " + ("behind the end" if self.done else ""))
+        self.frames.append(frame)
+        self.done = frame == b"data: [DONE]"
+        if self.done:
+            return
+        chunk = json.loads(frame[6:])
+        if "error" in chunk:
+            code = chunk["error"]["http_status_code"]
+            self.error = ERROR_TYPES.get(code) or f"error {code}"
+            return
+        for choice in chunk["choices"]:
+            if choice["index"] in self.ended:
+                raise BadResponse(f"choice {choice['index']} goes on after its end")
+            if choice["finish_reason"]:
+                self.ended.add(choice["index"])
+
+    def end(self):
+        whole = self.error or self.ended == set(range(_count_choices(self.body)))
+        if self.rest or not self.done or not whole:
+            raise BadResponse(f"a stream that is not whole: {self.ended} have ended, rest {self.rest[:100]!r}")
 
 
 class StreamCheck:

@@ -1,0 +1,16 @@
+# The commit that is built, for app/build.c alone: a new commit configures anew and compiles that one file.
+find_package(Git QUIET)
+if(GIT_FOUND)
+  foreach(question "HEAD" "--git-path;logs/HEAD")
+    execute_process(COMMAND ${GIT_EXECUTABLE} rev-parse ${question} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+                    OUTPUT_VARIABLE answer OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+    list(APPEND commit_answers "${answer}")
+  endforeach()
+  list(GET commit_answers 0 commit)
+  list(GET commit_answers 1 log)
+  if(commit MATCHES "^[0-9a-f]+$")
+    set_source_files_properties(src/app/build.c PROPERTIES COMPILE_DEFINITIONS PROMPTEUR_COMMIT="${commit}")
+    get_filename_component(log "${log}" ABSOLUTE BASE_DIR ${CMAKE_SOURCE_DIR})
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${log}")
+  endif()
+endif()
