@@ -22,12 +22,16 @@ function sentence(text) {
 /* `text`: what the server says, if anything. */
 function failure(status, text) {
   const said = text ? ` It says: ${sentence(text)}` : '';
-  if (status === 401) return new Failure('key', 'This server asks for an API key, and the one that was sent is missing or wrong.');
-  if (status === 429) return new Failure('busy', 'The server is busy: as many requests are running as it takes. Try again in a moment.');
+  if (status === 401)
+    return new Failure('key', 'This server asks for an API key, and the one that was sent is missing or wrong.');
+  if (status === 429)
+    return new Failure('busy', 'The server is busy: as many requests are running as it takes. Try again in a moment.');
   if (status === 503) return new Failure('loading', 'The model is still loading.');
-  if (status === 413) return new Failure('refused', 'The conversation is longer than this server accepts in one request.');
+  if (status === 413)
+    return new Failure('refused', 'The conversation is longer than this server accepts in one request.');
   if (/^Template error/.test(text)) return new Failure('template', `This model cannot hold a conversation.${said}`);
-  if (status >= 400 && status < 500 && status !== 424) return new Failure('refused', `The server refused the request.${said}`);
+  if (status >= 400 && status < 500 && status !== 424)
+    return new Failure('refused', `The server refused the request.${said}`);
   return new Failure('failed', `The server failed (${status}).${said}`);
 }
 
@@ -92,9 +96,11 @@ function* ofText(event) {
 /* Sends a request of request.js and yields { text }, { finish } and { prompt, tokens } as they come. Throws a Failure,
  * or the signal's AbortError. */
 export async function* ask({ path, body }, key, signal) {
+  if (/[^ -~]/.test(key)) throw failure(401); /* no header can hold it */
   const isChat = path.endsWith('chat/completions');
   const headers = { 'content-type': 'application/json', ...(key && { authorization: `Bearer ${key}` }) };
-  let response, finished = false;
+  let response,
+    finished = false;
   try {
     response = await fetch(BASE + path, { method: 'POST', headers, body: JSON.stringify(body), signal });
     if (!response.ok) throw failure(response.status, errorText(await response.text()));

@@ -7,14 +7,20 @@ const $ = (id) => document.getElementById(id);
 const chosen = (name) => document.querySelector(`input[name=${name}]:checked`).value;
 
 /* The demo model is small: it knows these, and is at its best without chance. */
-const DEMO = { id: 'prompteur/demo', temperature: '0', ideas: ['What is prompteur?', 'How do I send a request?', 'Tell me a story.'] };
+const DEMO = {
+  id: 'prompteur/demo',
+  temperature: '0',
+  ideas: ['What is prompteur?', 'How do I send a request?', 'Tell me a story.'],
+};
 const RETRY_MS = 2000;
 
 const turns = []; /* user and assistant in turn, the last one perhaps still growing */
 const lastQuestion = () => turns.findLastIndex((t) => t.role === 'user');
 let running = null; /* AbortController of the answer in flight */
 let editing = false; /* the composer holds the last message of the user again */
-let server = { state: 'unknown', info: {} }, model = 'tgi';
+let server = { info: {} }; /* what look() found last */
+let watching = false;
+let model = 'tgi'; /* as clients name it; any name is taken */
 
 /* ---- the server ---- */
 
@@ -34,20 +40,38 @@ function showServer() {
   $('model').dataset.state = state;
   $('model-name').textContent = STATES[state] ?? info.model_id;
   $('model-name').title = info.model_id ?? '';
-  if (state !== 'ready') return;
-  const count = (n) => n.toLocaleString('en');
+  if (state === 'ready') showLimits(info);
+}
+
+function showLimits(info) {
+  const count = (n) => Number(n).toLocaleString('en');
   $('limits').textContent = `${info.model_id} · ${count(info.max_total_tokens)} tokens for prompt and answer together`;
+  const facts = {
+    Model: info.model_id,
+    Weights: [info.model_dtype, info.model_device_type].filter(Boolean).join(' on '),
+    'Prompt and answer': `${count(info.max_total_tokens)} tokens`,
+    'Longest prompt': `${count(info.max_input_tokens)} tokens`,
+    'Requests at once': count(info.max_concurrent_requests),
+    'Stop strings': count(info.max_stop_sequences),
+    Version: info.version,
+  };
+  const element = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
+  $('server').replaceChildren(
+    ...Object.entries(facts).flatMap(([name, value]) => [element('dt', name), element('dd', value)]),
+  );
 }
 
 /* Until the server answers; from then on failures tell. */
 async function watchServer() {
-  if (server.state === 'looking') return;
-  for (server.state = 'looking'; ; ) {
+  if (watching) return;
+  watching = true;
+  for (;;) {
     server = await look();
     showServer();
     if (server.state === 'ready') break;
     await sleep(RETRY_MS);
   }
+  watching = false;
   model = (await modelName()) ?? server.info.model_id;
   if (server.info.model_id === DEMO.id) greetDemo();
   showSnippet();
@@ -74,7 +98,12 @@ function makeFields() {
     const label = document.createElement('label');
     const name = document.createElement('span');
     const hint = document.createElement('small');
-    const input = Object.assign(document.createElement('input'), { name: s.name, type: 'number', step: 'any', placeholder: s.empty });
+    const input = Object.assign(document.createElement('input'), {
+      name: s.name,
+      type: 'number',
+      step: 'any',
+      placeholder: s.empty,
+    });
     name.textContent = s.label;
     hint.textContent = s.hint;
     input.addEventListener('keydown', (e) => stepField(e, input, s.step));
@@ -94,16 +123,26 @@ function stepField(event, input, step) {
 }
 
 const settings = () => Object.fromEntries(new FormData($('settings')));
-const key = () => $('key').value;
+const key = () => $('key').value.trim();
+
+/* 'localStorage' or 'sessionStorage'; a browser may forbid them, then nothing is kept. */
+function store(kind) {
+  try {
+    return globalThis[kind];
+  } catch {
+    return null;
+  }
+}
 
 /* Kept for this tab, the key included; gone with it. */
 function keepSettings() {
-  sessionStorage.setItem('prompteur', JSON.stringify({ ...settings(), key: key(), mode: chosen('mode') }));
+  store('sessionStorage')?.setItem('prompteur', JSON.stringify({ ...settings(), key: key(), mode: chosen('mode') }));
 }
 
 function restoreSettings() {
-  const { key = '', mode = 'chat', ...fields } = JSON.parse(sessionStorage.getItem('prompteur') ?? '{}');
-  for (const [name, value] of Object.entries(fields)) if ($('settings').elements[name]) $('settings').elements[name].value = value;
+  const { key = '', mode = 'chat', ...fields } = JSON.parse(store('sessionStorage')?.getItem('prompteur') ?? '{}');
+  for (const [name, value] of Object.entries(fields))
+    if ($('settings').elements[name]) $('settings').elements[name].value = value;
   $('key').value = key;
   setMode(mode);
 }
@@ -117,7 +156,8 @@ const said = (list) => list.filter((t, i) => t.content && !(t.role === 'user' &&
 function request(messages) {
   if (chosen('mode') === 'chat') return chatRequest(settings(), said(messages), model);
   const last = messages.findLastIndex((m) => m.role === 'user');
-  return textRequest(settings(), messages.slice(last).map((m) => m.content).join(''));
+  const parts = messages.slice(last).map((m) => m.content);
+  return textRequest(settings(), parts.join(''));
 }
 
 /* What Enter would send now; with nothing typed, what was sent last. */
@@ -132,7 +172,7 @@ function showSnippet() {
   if ($('code').hidden) return;
   const language = chosen('language');
   $('snippet').textContent = SNIPPETS[language](nextRequest(), BASE, Boolean(key()));
-  $('snippet-name').textContent = document.querySelector('input[name=language]:checked').nextSibling.textContent;
+  $('snippet-name').textContent = language === 'curl' ? 'Shell' : `Python, ${language}`;
 }
 
 /* ---- the conversation ---- */
@@ -150,6 +190,9 @@ function dropFrom(index) {
   $('welcome').hidden = turns.length > 0;
 }
 
+/* Ends of an answer whose notice offers to try again. */
+const RETRIED = ['busy', 'failed', 'lost'];
+
 /* Which buttons each message has now. */
 function offer() {
   const lastAnswer = turns.at(-1);
@@ -158,7 +201,7 @@ function offer() {
     const actions = turn.role === 'assistant' && turn.content ? ['copy'] : [];
     if (!running && turn === question) actions.push('edit');
     if (!running && turn === lastAnswer && turn.role === 'assistant') {
-      actions.push('again');
+      if (!RETRIED.includes(turn.finish)) actions.push('again');
       if (turn.content && ['length', 'stopped', 'lost'].includes(turn.finish)) actions.push('continue');
     }
     turn.allow(...actions);
@@ -200,7 +243,8 @@ async function answer(turn) {
   toEnd();
   announce('Answering.');
   try {
-    await read(turn, request(sent), control.signal);
+    await readWhenReady(turn, request(sent), control.signal);
+    if (!turn.content) turn.finish = 'empty';
     announce(`${speech(turn, true)} ${statsText(turn.numbers)}.`);
   } catch (error) {
     if (control.signal.aborted) turn.finish = 'stopped';
@@ -214,7 +258,21 @@ async function answer(turn) {
   offer();
 }
 
-/* Reads the stream into `turn`; waits for a model that is still loading. */
+/* Waits for a model that is still loading. */
+async function readWhenReady(turn, what, signal) {
+  for (;;) {
+    try {
+      return await read(turn, what, signal);
+    } catch (error) {
+      if (error.kind !== 'loading') throw error;
+    }
+    turn.notice('The model is still loading. Your message is sent as soon as it is ready.');
+    await sleep(RETRY_MS, signal);
+    turn.notice(null);
+  }
+}
+
+/* Reads the stream into `turn`. */
 async function read(turn, what, signal) {
   const began = performance.now();
   const numbers = (turn.numbers = { tokens: 0 });
@@ -231,12 +289,6 @@ async function read(turn, what, signal) {
       if (part.finish) turn.finish = part.finish;
       if (part.tokens) Object.assign(numbers, { tokens: part.tokens, prompt: part.prompt });
     }
-  } catch (error) {
-    if (error.kind !== 'loading') throw error;
-    turn.notice('The model is still loading. Your message is sent as soon as it is ready.');
-    await sleep(RETRY_MS, signal);
-    turn.notice(null);
-    return read(turn, what, signal);
   } finally {
     turn.show();
   }
@@ -272,14 +324,15 @@ function announce(text) {
 /* What went wrong, and the one thing that helps. */
 function explain(turn, error) {
   if (!(error instanceof Failure)) console.error(error);
-  const sentence = error instanceof Failure ? error.message : 'The server sent something that this page does not understand.';
+  const sentence =
+    error instanceof Failure ? error.message : 'The server sent something that this page does not understand.';
   const ways = {
     key: ['Enter the key', askForKey],
     template: ['Send it as plain text', () => (setMode('text'), regenerate())],
     refused: ['Look at the settings', () => (showTab('settings'), openPanel(true))],
   };
   const [label, act] = ways[error.kind] ?? ['Try again', regenerate];
-  turn.finish = error.kind;
+  turn.finish = error.kind ?? 'failed';
   turn.notice(sentence, label, act);
   if (nearEnd()) toEnd();
   if (error.kind === 'lost') watchServer();
@@ -289,6 +342,15 @@ function askForKey() {
   showTab('settings');
   openPanel(true);
   $('key').focus();
+}
+
+function clear() {
+  running?.abort();
+  stopEditing();
+  dropFrom(0);
+  offer();
+  announce('New conversation.');
+  $('prompt').focus();
 }
 
 /* ---- editing the last message ---- */
@@ -325,7 +387,8 @@ function openPanel(open) {
   const panel = $('panel');
   panel.hidden = !open;
   $('panel-button').setAttribute('aria-expanded', String(open));
-  for (const part of [document.querySelector('header'), document.querySelector('main')]) part.inert = open && isNarrow.matches;
+  for (const part of [document.querySelector('header'), document.querySelector('main')])
+    part.inert = open && isNarrow.matches;
   if (open && isNarrow.matches) $('panel-close').focus();
   showSnippet();
 }
@@ -360,7 +423,7 @@ function setTheme(theme) {
   const text = `Colours: ${THEMES[theme]}`;
   $('theme').title = text;
   $('theme').querySelector('.unseen').textContent = text;
-  localStorage.setItem('prompteur-theme', theme);
+  store('localStorage')?.setItem('prompteur-theme', theme);
 }
 
 function nextTheme() {
@@ -370,14 +433,24 @@ function nextTheme() {
 
 async function copy(button, text) {
   const label = button.textContent;
-  try {
-    await navigator.clipboard.writeText(text);
-    button.textContent = 'Copied';
-    announce('Copied.');
-  } catch {
-    button.textContent = 'Not allowed'; /* the browser's: pages without TLS on another machine */
-  }
+  const copied = await navigator.clipboard?.writeText(text).then(
+    () => true,
+    () => false,
+  );
+  button.textContent = (copied ?? copyOldWay(text)) ? 'Copied' : 'Not allowed';
+  announce(button.textContent);
+  button.focus();
   setTimeout(() => (button.textContent = label), 1500);
+}
+
+/* Pages from another machine without TLS have no clipboard, but may copy what is selected. */
+function copyOldWay(text) {
+  const box = Object.assign(document.createElement('textarea'), { value: text, className: 'unseen' });
+  document.body.append(box);
+  box.select();
+  const copied = document.execCommand('copy');
+  box.remove();
+  return copied;
 }
 
 /* ---- keys and buttons ---- */
@@ -390,10 +463,13 @@ const ACTIONS = {
 };
 
 function listen() {
-  $('composer').addEventListener('submit', (e) => (e.preventDefault(), send($('prompt').value)));
+  $('composer').addEventListener('submit', (e) => {
+    e.preventDefault();
+    send($('prompt').value);
+  });
   $('prompt').addEventListener('input', fitPrompt);
   $('prompt').addEventListener('keydown', (e) => {
-    if (e.key !== 'Enter' || e.shiftKey || e.isComposing) return;
+    if (e.key !== 'Enter' || e.shiftKey || e.isComposing || e.keyCode === 229) return; /* 229: Safari composes */
     e.preventDefault();
     send($('prompt').value);
   });
@@ -405,12 +481,13 @@ function listen() {
     else if (!$('panel').hidden) closePanel();
   });
   $('edit-cancel').addEventListener('click', () => (stopEditing(), $('prompt').focus()));
-  $('clear').addEventListener('click', () => (running?.abort(), stopEditing(), dropFrom(0), offer(), announce('New conversation.'), $('prompt').focus()));
+  $('clear').addEventListener('click', clear);
   $('theme').addEventListener('click', nextTheme);
   $('panel-button').addEventListener('click', () => openPanel($('panel').hidden));
   $('panel-close').addEventListener('click', closePanel);
   isNarrow.addEventListener('change', () => openPanel(!$('panel').hidden));
-  for (const id of ['mode', 'tab', 'language']) $(id).addEventListener('change', () => ({ mode: setMode, tab: showTab, language: showSnippet })[id](chosen(id)));
+  for (const id of ['mode', 'tab', 'language'])
+    $(id).addEventListener('change', () => ({ mode: setMode, tab: showTab, language: showSnippet })[id](chosen(id)));
   $('panel').addEventListener('input', () => (keepSettings(), showSnippet()));
   $('settings').addEventListener('reset', () => setTimeout(() => (keepSettings(), showSnippet())));
   $('settings').addEventListener('submit', (e) => e.preventDefault());
@@ -422,11 +499,12 @@ function listen() {
     const button = e.target.closest('button[data-copy], button[data-action]');
     if (!button) return;
     if ('copy' in button.dataset) return copy(button, button.closest('figure').querySelector('code').textContent);
-    ACTIONS[button.dataset.action](button, turns.find((t) => t.node.contains(button)));
+    const turn = turns.find((t) => t.node.contains(button));
+    ACTIONS[button.dataset.action](button, turn);
   });
 }
 
-setTheme(localStorage.getItem('prompteur-theme') ?? 'system');
+setTheme(store('localStorage')?.getItem('prompteur-theme') ?? 'system');
 makeFields();
 restoreSettings();
 listen();

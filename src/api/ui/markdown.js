@@ -33,8 +33,12 @@ export function blocks(text) {
     at++;
     if ((found = HEADING.exec(line))) return { kind: 'heading', text: found[1] };
     if (RULE.test(line)) return { kind: 'rule' };
-    if ((found = QUOTE.exec(line))) return { kind: 'quote', text: [found[1], ...takeWhile((l) => QUOTE.exec(l)?.[1])].join('\n') };
-    return { kind: 'paragraph', text: [line, ...takeWhile((l) => (l.trim() && !opensBlock(l) ? l : undefined))].join('\n') };
+    if ((found = QUOTE.exec(line)))
+      return { kind: 'quote', text: [found[1], ...takeWhile((l) => QUOTE.exec(l)?.[1])].join('\n') };
+    return {
+      kind: 'paragraph',
+      text: [line, ...takeWhile((l) => (l.trim() && !opensBlock(l) ? l : undefined))].join('\n'),
+    };
   }
 
   /* Lines while `of` gives a text for them. */
@@ -58,7 +62,13 @@ export function blocks(text) {
     const items = [];
     while (at < lines.length) {
       const found = ITEM.exec(lines[at]);
-      if (found && !RULE.test(lines[at])) items.push({ indent: found[1].length, ordered: /\d/.test(found[2]), number: parseInt(found[2], 10), text: found[3] });
+      if (found && !RULE.test(lines[at]))
+        items.push({
+          indent: found[1].length,
+          ordered: /\d/.test(found[2]),
+          number: parseInt(found[2], 10),
+          text: found[3],
+        });
       else if (lines[at].trim() && !opensBlock(lines[at])) items.at(-1).text += '\n' + lines[at].trim();
       else if (lines[at].trim() || !ITEM.test(lines[at + 1] ?? '')) break;
       at++;
@@ -86,7 +96,8 @@ function fits(text, mark, begin, end) {
 
 export function inline(parent, text, depth = 0) {
   const gone = new Set(); /* marks that do not come again */
-  let plain = 0, at = 0;
+  let plain = 0,
+    at = 0;
   const flush = (end) => end > plain && parent.append(text.slice(plain, end));
   while (at < text.length) {
     const [run] = /^`+/.exec(text.slice(at, at + 8)) ?? [];

@@ -5,7 +5,7 @@
 
 export const SETTINGS = [
   { name: 'temperature', label: 'Temperature', hint: '0: always the likeliest', step: 0.1, empty: 'default' },
-  { name: 'max_tokens', label: 'Max tokens', hint: 'of the answer', step: 1, empty: 'no limit', generate: 'max_new_tokens' },
+  { name: 'max_tokens', label: 'Max tokens', hint: 'of the answer', step: 1, empty: 'no limit' },
   { name: 'top_p', label: 'Top p', hint: 'share kept, below 1', step: 0.05, empty: 'off' },
   { name: 'top_k', label: 'Top k', hint: 'tokens kept', step: 1, empty: 'off', extra: true },
   { name: 'repetition_penalty', label: 'Repetition penalty', hint: '1: none', step: 0.05, empty: 'off', extra: true },
@@ -16,7 +16,10 @@ export const SETTINGS = [
 /* One stop string a line; \n and \t in it stand for the characters that a line cannot hold. */
 function stopStrings(text) {
   const escapes = { n: '\n', t: '\t', '\\': '\\' };
-  return (text ?? '').split('\n').filter(Boolean).map((line) => line.replace(/\\([nt\\])/g, (_, c) => escapes[c]));
+  return (text ?? '')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => line.replace(/\\([nt\\])/g, (_, c) => escapes[c]));
 }
 
 /* { name: number } of what is set. */
@@ -46,18 +49,17 @@ export function chatRequest(settings, messages, model) {
   };
 }
 
-/* This route has no temperature 0: it samples only when told to. */
+/* This route has no temperature 0: there is chance wherever top_k, top_p or a temperature are named, and only there. */
 export function textRequest(settings, inputs) {
-  const parameters = {};
+  const { max_tokens: max_new_tokens, ...parameters } = given(settings);
   const stop = stopStrings(settings.stop);
-  for (const [name, value] of Object.entries(given(settings))) {
-    if (name === 'temperature') {
-      if (value !== 0) Object.assign(parameters, { do_sample: true, temperature: value });
-    } else {
-      parameters[SETTINGS.find((s) => s.name === name).generate ?? name] = value;
-    }
-  }
-  return { path: 'generate_stream', body: { inputs, parameters: { ...parameters, ...(stop.length && { stop }), details: true } } };
+  if (parameters.temperature === 0) for (const name of ['temperature', 'top_k', 'top_p']) delete parameters[name];
+  else if (parameters.temperature !== undefined) parameters.do_sample = true;
+  if (max_new_tokens !== undefined) parameters.max_new_tokens = max_new_tokens;
+  return {
+    path: 'generate_stream',
+    body: { inputs, parameters: { ...parameters, ...(stop.length && { stop }), details: true } },
+  };
 }
 
 /* ---- the same request for people who leave the page ---- */
@@ -69,9 +71,20 @@ function python(value, indent = '') {
   const deeper = indent + '    ';
   if (value === true) return 'True';
   if (value === false) return 'False';
-  if (Array.isArray(value)) return items(value.map((v) => python(v, deeper)), '[', ']', indent);
+  if (Array.isArray(value))
+    return items(
+      value.map((v) => python(v, deeper)),
+      '[',
+      ']',
+      indent,
+    );
   if (value && typeof value === 'object')
-    return items(Object.entries(value).map(([k, v]) => `${JSON.stringify(k)}: ${python(v, deeper)}`), '{', '}', indent);
+    return items(
+      Object.entries(value).map(([k, v]) => `${JSON.stringify(k)}: ${python(v, deeper)}`),
+      '{',
+      '}',
+      indent,
+    );
   return value === null ? 'None' : JSON.stringify(value);
 }
 
@@ -94,7 +107,15 @@ function openai({ path, body }, base, hasKey) {
   const extra = {};
   if (!isChat) {
     const { details, do_sample, max_new_tokens: max_tokens, ...rest } = parameters;
-    Object.assign(named, { model: 'tgi', prompt: inputs, ...(max_tokens !== undefined && { max_tokens }), ...rest, stream: true });
+    const temperature = rest.temperature ?? ('top_k' in rest || 'top_p' in rest ? 1 : 0);
+    Object.assign(named, {
+      model: 'tgi',
+      prompt: inputs,
+      ...(max_tokens !== undefined && { max_tokens }),
+      ...rest,
+      temperature,
+      stream: true,
+    });
   }
   for (const { name, extra: isExtra } of SETTINGS)
     if (isExtra && name in named) {
@@ -102,7 +123,9 @@ function openai({ path, body }, base, hasKey) {
       delete named[name];
     }
   if (Object.keys(extra).length) named.extra_body = extra;
-  const args = Object.entries(named).map(([k, v]) => `    ${k}=${python(v, '    ')},\n`).join('');
+  const args = Object.entries(named)
+    .map(([k, v]) => `    ${k}=${python(v, '    ')},\n`)
+    .join('');
   const piece = isChat ? 'chunk.choices[0].delta.content' : 'chunk.choices[0].text';
   return `${hasKey ? 'import os\n' : ''}from openai import OpenAI
 

@@ -1,20 +1,24 @@
 /* One message on the page: its text, what is known about it, what can be done with it. Cloned from index.html. */
 import { render } from './markdown.js';
 
-const number = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
+/* Three digits say enough. */
+const number = (x) => x.toLocaleString('en', { maximumFractionDigits: x < 100 ? 1 : 0 });
+const counted = (n, what) => `${number(n)} ${what}${n === 1 ? '' : 's'}`;
 
-/* "42 tokens · 210 tokens/s · first after 18 ms · prompt of 31 tokens". `stats`: { tokens, prompt, firstMs, lastMs },
- * milliseconds since the request was sent; what is missing is left out. */
+/* "42 tokens · 210 tokens/s · first after 18 ms · 31 prompt tokens". `stats`: { tokens, prompt, firstMs, lastMs },
+ * milliseconds since the request was sent. What is missing is left out, and so is a speed over too short a time to
+ * mean anything (the network brought all at once). */
 export function statsText({ tokens, prompt, firstMs, lastMs, finish }) {
   const seconds = (lastMs - firstMs) / 1000;
-  const ends = { length: 'cut at the limit', stopped: 'stopped' };
   return [
-    tokens && `${number.format(tokens)} ${tokens === 1 ? 'token' : 'tokens'}`,
-    tokens > 1 && seconds > 0 && `${number.format((tokens - 1) / seconds)} tokens/s`,
-    firstMs !== undefined && `first after ${number.format(Math.round(firstMs))} ms`,
-    prompt && `prompt of ${number.format(prompt)}`,
-    ends[finish],
-  ].filter(Boolean).join(' · ');
+    tokens && counted(tokens, 'token'),
+    tokens > 1 && seconds > 0.01 && `${number((tokens - 1) / seconds)} tokens/s`,
+    firstMs !== undefined && `first after ${number(Math.round(firstMs))} ms`,
+    prompt && counted(prompt, 'prompt token'),
+    { length: 'cut at the limit', stopped: 'stopped', empty: 'the model had nothing to say' }[finish],
+  ]
+    .filter(Boolean)
+    .join(' · ');
 }
 
 export class Turn {
@@ -46,7 +50,8 @@ export class Turn {
 
   /* Only the last message of each kind offers what changes the conversation's end. */
   allow(...actions) {
-    for (const button of this.node.querySelectorAll('[data-action]')) button.hidden = !actions.includes(button.dataset.action);
+    for (const button of this.node.querySelectorAll('[data-action]'))
+      button.hidden = !actions.includes(button.dataset.action);
   }
 
   /* A sentence below the text, with a button when something can be done; NULL takes it away. */
@@ -56,13 +61,13 @@ export class Turn {
     const notice = document.createElement('p');
     notice.className = 'notice';
     notice.setAttribute('role', 'alert');
-    notice.append(sentence);
+    notice.append(Object.assign(document.createElement('span'), { textContent: sentence }));
     if (label) {
       const button = document.createElement('button');
       button.type = 'button';
       button.textContent = label;
       button.addEventListener('click', act);
-      notice.append(' ', button);
+      notice.append(button);
     }
     this.text.after(notice);
   }
