@@ -4,6 +4,7 @@ of TGI's own document."""
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import requests
 from openapi_schema import validator
 from openapi_spec_validator import validate
 
-from conftest import ROOT
+from conftest import PROGRAM, ROOT
 
 CHAT = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 3}
 
@@ -75,6 +76,11 @@ def test_strict_errors_are_documented(start):
             content = documented[str(answer.status_code)]["content"]["application/json"]
             assert content["schema"] == {"$ref": "#/components/schemas/OpenAiErrorResponse"}
             errors.validate(answer.json())
+
+
+def test_print_schema_is_the_same_document(document):
+    done = subprocess.run([PROGRAM, "print-schema"], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == document and done.stderr == ""
 
 
 # ---- what the server takes ----
