@@ -16,6 +16,8 @@ static const char *reason(unsigned status)
     } reasons[] = {
         {200, "OK"},
         {204, "No Content"},
+        {303, "See Other"},
+        {304, "Not Modified"},
         {400, "Bad Request"},
         {401, "Unauthorized"},
         {404, "Not Found"},
@@ -87,7 +89,9 @@ void http_respond(struct http_req *r, unsigned status, const char *type, struct 
     BUG_ON(c->state == CONN_STREAMING);
     head_begin(&head, r, status, type);
     put_headers(&head, headers, n_headers);
-    buf_printf(&head, "content-length: %zu\r\n\r\n", body.n);
+    if (status != 304) /* it may only name the length of the body that is not sent */
+        buf_printf(&head, "content-length: %zu\r\n", body.n);
+    buf_put(&head, "\r\n", 2);
     if (head.failed) {
         buf_fini(&head);
         conn_close(c);
