@@ -26,6 +26,7 @@ static void conn_free(struct conn *c)
     struct http_server *s = c->server;
     s->conn[c->slot] = NULL;
     s->n_conn--;
+    wire_connections(s);
     http_parse_fini(&c->parse);
     buf_fini(&c->ahead);
     arena_fini(&c->req.arena);
@@ -163,9 +164,11 @@ bool conn_write(struct conn *c, struct str a, struct str b)
     if (c->state == CONN_CLOSING)
         return false;
     if (unsent_bytes(c) + part > c->server->o.max_output_bytes) {
+        wire_count(c->server, WIRE_CUT, 0, 1);
         conn_close(c);
         return false;
     }
+    wire_count(c->server, WIRE_SENT, 0, a.n + b.n);
     return write_out(c, a, b);
 }
 
@@ -364,11 +367,13 @@ static struct conn *conn_new(struct http_server *s, uint32_t slot)
     c->open_handles = 2;
     s->conn[slot] = c;
     s->n_conn++;
+    wire_connections(s);
     return c;
 }
 
-void conn_accept(struct http_server *s)
+void conn_accept(struct listener *l)
 {
+    struct http_server *s = l->server;
     uint32_t slot = slot_free(s);
     struct conn *c = slot == UINT32_MAX ? NULL : conn_new(s, slot);
     if (!c) { /* take it off the queue and let it go */
@@ -376,11 +381,13 @@ void conn_accept(struct http_server *s)
         if (!refused)
             return;
         uv_tcp_init(&s->loop, refused);
-        (void)!uv_accept((uv_stream_t *)&s->listener, (uv_stream_t *)refused);
+        (void)!uv_accept((uv_stream_t *)&l->tcp, (uv_stream_t *)refused);
         uv_close((uv_handle_t *)refused, (uv_close_cb)free);
+        wire_count(s, WIRE_REFUSED, 0, 1);
         return;
     }
-    if (uv_accept((uv_stream_t *)&s->listener, (uv_stream_t *)&c->tcp) < 0) {
+    c->listener = l;
+    if (uv_accept((uv_stream_t *)&l->tcp, (uv_stream_t *)&c->tcp) < 0) {
         conn_close(c);
         return;
     }
