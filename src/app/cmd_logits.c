@@ -21,7 +21,7 @@
 struct logits_run {
     struct loaded_model lm;
     struct tokenizer *tokenizer; /* opened when the first text prompt comes */
-    const char *dir;
+    const char *dir, *tokenizer_config;
     struct logits_file *save; /* NULL: not asked for */
     uint32_t n_new, max_tokens, n_vocab, page_tokens;
     uint32_t *page; /* 0, 1, 2, ...: the only sequence owns all pages */
@@ -123,7 +123,7 @@ static enum status read_ids(const struct logits_run *r, const struct json_val *l
 static enum status read_text(struct logits_run *r, struct str text, struct tokens *out, struct err *e)
 {
     if (!r->tokenizer) {
-        enum status st = tokenizer_open(r->dir, &r->tokenizer, e);
+        enum status st = tokenizer_open_with(r->dir, r->tokenizer_config, &r->tokenizer, e);
         if (st != ST_OK)
             return st;
     }
@@ -288,7 +288,7 @@ static enum status reserve(struct logits_run *r, const struct options *o, struct
 
 int command_logits(const struct options *o)
 {
-    struct logits_run r = {0};
+    struct logits_run r = {.tokenizer_config = option_text(o, OPT_TOKENIZER_CONFIG_PATH)};
     struct err e = {0};
     char dir[MODEL_DIR_MAX];
     bool is_demo;

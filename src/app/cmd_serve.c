@@ -7,12 +7,12 @@
 #include "app/build.h"
 #include "app/commands.h"
 #include "app/kv_memory.h"
+#include "app/listen_host.h"
 #include "app/load.h"
 #include "app/memory.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
-#include <arpa/inet.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -78,7 +78,7 @@ static enum status load(struct serve *s, struct err *e)
 {
     enum status st = loaded_model_open(s->o, s->dir, &s->lm, e);
     if (st == ST_OK)
-        st = tokenizer_open(s->dir, &s->tokenizer, e);
+        st = tokenizer_open_with(s->dir, option_text(s->o, OPT_TOKENIZER_CONFIG_PATH), &s->tokenizer, e);
     if (st != ST_OK)
         return st;
     st = ckpt_fingerprint(s->lm.ckpt, build_name, s->fingerprint, e);
@@ -90,6 +90,8 @@ static enum status load(struct serve *s, struct err *e)
     if (st != ST_OK)
         return st == ST_LIMIT ? err_prefix(e, "%s", kv.why) : st;
     const struct engine_limits *l = engine_limits(s->engine);
+    if (!eo.max_batch_prefill_tokens)
+        log_info("Default `max_batch_prefill_tokens` to %u", l->max_batch_prefill_tokens);
     log_info("KV cache: %" PRIu64
              " MiB reserved for %u tokens in %s; at most %u tokens a request, %u of them "
              "prompt; %u sequences at once (%s)",
@@ -214,17 +216,6 @@ static void on_signal(void *arg, int number)
     http_server_drain(s->server, (uint32_t)seconds * 1000);
 }
 
-/* Containers set HOSTNAME to a name; TGI then listens everywhere. */
-static const char *listen_host(const struct options *o)
-{
-    const char *host = option_text(o, OPT_HOSTNAME);
-    unsigned char address[16];
-    if (inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1)
-        return host;
-    log_warn("hostname `%s` is no IP address: listening on 0.0.0.0", host);
-    return "0.0.0.0";
-}
-
 /* A port for scrapers. Somebody else's there is no reason not to serve: the main port has the metrics too. */
 static void open_metrics_port(struct serve *s)
 {
@@ -241,11 +232,10 @@ static void open_metrics_port(struct serve *s)
 static enum status open_server(struct serve *s, struct err *e)
 {
     const struct options *o = s->o;
-    const char *compute_type = getenv("COMPUTE_TYPE");
     struct api_options ao = {
         .model_id = s->is_demo ? "prompteur/demo" : option_text(o, OPT_MODEL_ID),
         .version = PROMPTEUR_VERSION,
-        .compute_type = compute_type ? compute_type : "1-cpu",
+        .compute_type = option_text(o, OPT_COMPUTE_TYPE),
         .max_concurrent_requests = (uint32_t)option_u64(o, OPT_MAX_CONCURRENT_REQUESTS, 128),
         .max_best_of = (uint32_t)option_u64(o, OPT_MAX_BEST_OF, 2),
         .strict_openai = option_flag(o, OPT_STRICT_OPENAI),
@@ -258,8 +248,8 @@ static enum status open_server(struct serve *s, struct err *e)
         .validation_workers = (uint32_t)option_u64(o, OPT_VALIDATION_WORKERS, 2),
         .max_waiting_tokens = (uint32_t)option_u64(o, OPT_MAX_WAITING_TOKENS, 20),
         .waiting_served_ratio = option_f64(o, OPT_WAITING_SERVED_RATIO, 0.3),
-        .predict_route = getenv("AIP_PREDICT_ROUTE"),
-        .health_route = getenv("AIP_HEALTH_ROUTE"),
+        .predict_route = option_text(o, OPT_PREDICT_ROUTE),
+        .health_route = option_text(o, OPT_HEALTH_ROUTE),
     };
     ao.max_requests = ao.max_concurrent_requests + REQUESTS_BEYOND_PERMITS;
     enum status st = api_new(&ao, &s->api, e);
@@ -267,6 +257,9 @@ static enum status open_server(struct serve *s, struct err *e)
         return st;
     struct http_options ho = http_options_default();
     ho.host = listen_host(o);
+    if (strcmp(ho.host, option_text(o, OPT_HOSTNAME)) != 0)
+        log_warn("Invalid hostname, defaulting to %s: `%s` is no IP address", ho.host,
+                 option_text(o, OPT_HOSTNAME));
     ho.port = (uint16_t)option_u64(o, OPT_PORT, 3000);
     ho.routes = api_routes(s->api, &ho.n_routes);
     ho.arg = s->api;

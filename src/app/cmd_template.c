@@ -43,7 +43,7 @@ static enum status from_model(const struct options *o, struct template_run *run,
     bool is_demo;
     enum status st = model_dir_find(o, dir, &is_demo, e);
     if (st == ST_OK)
-        st = tokenizer_open(dir, &run->tokenizer, e);
+        st = tokenizer_open_with(dir, option_text(o, OPT_TOKENIZER_CONFIG_PATH), &run->tokenizer, e);
     if (st == ST_OK)
         st = chat_new(run->tokenizer, &run->chat, e);
     return st == ST_NOT_FOUND ? err_prefix(e, "--template FILE gives one") : st;

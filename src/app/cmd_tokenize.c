@@ -157,7 +157,7 @@ static enum status open_tokenizer(const struct options *o, struct tokenizer **ou
             return st;
         path = dir;
     }
-    return tokenizer_open(path, out, e);
+    return tokenizer_open_with(path, option_text(o, OPT_TOKENIZER_CONFIG_PATH), out, e);
 }
 
 int command_tokenize(const struct options *o)

@@ -9,5 +9,7 @@ int command_serve(const struct options *o);
 int command_logits(const struct options *o);
 int command_tokenize(const struct options *o);
 int command_template(const struct options *o);
+int command_healthcheck(const struct options *o);
+int command_download_weights(const struct options *o);
 
 #endif

@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define SHARE  0.9 /* the rest is for requests, buffers and other processes */
 #define MIB(n) ((n) >> 20)
 
 struct kv_memory kv_memory_plan(const struct options *o, uint64_t weight_bytes)
@@ -18,7 +17,8 @@ struct kv_memory kv_memory_plan(const struct options *o, uint64_t weight_bytes)
     }
     uint64_t free_bytes = memory_available_bytes(),
              left = free_bytes > weight_bytes ? free_bytes - weight_bytes : 0;
-    double share = SHARE * option_f64(o, OPT_CUDA_MEMORY_FRACTION, 1);
+    /* The rest is for requests, buffers and other processes. */
+    double share = option_f64(o, OPT_WIGGLE_ROOM, 0.9) * option_f64(o, OPT_CUDA_MEMORY_FRACTION, 1);
     plan.bytes = (uint64_t)((double)left * share);
     snprintf(plan.why, sizeof plan.why,
              "%" PRIu64 " MiB are free, the weights take %" PRIu64

@@ -75,12 +75,20 @@ static enum kv_type kv_choice(const struct options *o)
     return kv;
 }
 
+/* As TGI reads the two flags: either alone means linear scaling, without a factor by 1. */
+static void override_rope(const struct options *o, struct ckpt *c)
+{
+    if (option_is_set(o, OPT_ROPE_SCALING) || option_is_set(o, OPT_ROPE_FACTOR))
+        ckpt_set_linear_rope(c, (float)option_f64(o, OPT_ROPE_FACTOR, 1));
+}
+
 enum status loaded_model_open(const struct options *o, const char *dir, struct loaded_model *out,
                               struct err *e)
 {
     *out = (struct loaded_model){0};
     enum status st = ckpt_open(dir, &out->ckpt, e);
     if (st == ST_OK) {
+        override_rope(o, out->ckpt);
         struct backend_options bo = {.compute = compute_choice(o, ckpt_config(out->ckpt)),
                                      .kv = kv_choice(o),
                                      .n_threads = (unsigned)option_u64(o, OPT_THREADS, 0),

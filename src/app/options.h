@@ -18,9 +18,17 @@ enum option_source { OPTION_UNSET, OPTION_DEFAULT, OPTION_ENVIRONMENT, OPTION_FL
 
 #define OPTION_LIST_MAX 64
 
+enum {
+#define ALIAS(name, option, values, help) +1
+    OPTION_ALIASES =
+#include "app/environment.def"
+#undef ALIAS
+};
+
 struct option_value {
     enum option_source source;
-    const char *text; /* as given; borrows argv or the environment */
+    const char *variable; /* of the environment, when that is the source */
+    const char *text;     /* as given; borrows argv or the environment */
     uint64_t u64;
     double f64;
     bool flag;
@@ -30,13 +38,18 @@ struct option_value {
 
 struct options {
     struct option_value value[OPT_COUNT];
-    struct buf warnings; /* one line each, for the log once it is set up */
+    struct buf warnings;                  /* one line each, for the log once it is set up */
+    char alias_value[OPTION_ALIASES][32]; /* values of other platforms' names, in our words */
 };
 
-/* Reads `argv` (without the program and sub-command names) and the environment. ST_INVALID: the sentence
- * names the flag or variable, what is wrong, and the nearest valid spelling. The caller prints it and exits
- * with 2. */
-MUST_CHECK enum status options_parse(int argc, char **argv, struct options *out, struct err *e);
+/* Reads `argv` (without the program and sub-command names) and the environment. With `takes_model` a first
+ * argument that is no flag is the --model-id. ST_INVALID: the sentence names the flag or variable, what is
+ * wrong, and the nearest valid spelling. What was read until then stays readable. */
+MUST_CHECK enum status options_parse(int argc, char **argv, bool takes_model, struct options *out,
+                                     struct err *e);
+/* The rules between them, with TGI's sentences; brings other names of one setting together. ST_INVALID: they
+ * contradict each other. ST_UNSUPPORTED: this version does not do what is asked. */
+MUST_CHECK enum status options_check(struct options *o, struct err *e);
 void options_fini(struct options *o);
 
 /* Given by flag, environment or default. */
@@ -47,8 +60,10 @@ double option_f64(const struct options *o, enum option_id id, double fallback);
 const char *option_text(const struct options *o, enum option_id id); /* NULL when unset */
 bool option_flag(const struct options *o, enum option_id id);
 
-/* --help, grouped, 100 columns. */
+/* --help, grouped, 110 columns. */
 void options_help(struct buf *out);
+/* The same as Markdown tables: docs/flags.md. */
+void options_markdown(struct buf *out);
 /* "flag = value (source)" a line, secrets hidden: for --env and debug logs. */
 void options_describe(const struct options *o, struct buf *out);
 

@@ -67,7 +67,7 @@ void log_write(enum log_level level, const char *module, const char *fmt, ...)
 {
     if (!log_enabled(level))
         return;
-    char message[MESSAGE_MAX], escaped[2 * MESSAGE_MAX], line[2 * MESSAGE_MAX + 256], when[40];
+    char message[MESSAGE_MAX], escaped[2 * MESSAGE_MAX], line[4 * MESSAGE_MAX + 256], when[40];
     va_list args;
     va_start(args, fmt);
     if (vsnprintf(message, sizeof message, fmt, args) < 0)
@@ -79,12 +79,13 @@ void log_write(enum log_level level, const char *module, const char *fmt, ...)
     if (options.json)
         n = snprintf(
             line, sizeof line,
-            "{\"timestamp\":\"%s\",\"level\":\"%s\",\"message\":\"%s\",\"target\":\"prompteur::%s\"}\n", when,
-            level_names[level], escaped, module);
+            "{\"timestamp\":\"%s\",\"level\":\"%s\",\"message\":\"%s\",\"fields\":{\"message\":\"%s\"},"
+            "\"target\":\"prompteur::%s\"}\n",
+            when, level_names[level], escaped, escaped, module);
     else
         n = snprintf(line, sizeof line, "%s %s%5s%s %s: %s\n", when,
                      options.colour ? level_colours[level] : "", level_names[level],
                      options.colour ? "\033[0m" : "", module, escaped);
-    if (n > 0 && write(STDERR_FILENO, line, (size_t)n) < 0)
-        return; /* nowhere to say that standard error is gone */
+    if (n > 0 && write(options.to_stdout ? STDOUT_FILENO : STDERR_FILENO, line, (size_t)n) < 0)
+        return; /* nowhere to say that there is nowhere */
 }

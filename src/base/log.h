@@ -1,4 +1,4 @@
-/* Log lines on standard error: text for people, one JSON object a line for collectors (TGI's shape).
+/* Log lines: text for people, one JSON object a line for collectors (TGI's shapes).
  *
  * Thread-safe, one write(2) a line. Never pass prompts, answers, keys or tokens. */
 #ifndef BASE_LOG_H
@@ -11,8 +11,10 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
 struct log_options {
     enum log_level level;
-    bool json;   /* {"timestamp":"...","level":"INFO","message":"...","target":"prompteur::<module>"} */
-    bool colour; /* only ever true when standard error is a terminal */
+    bool json;      /* {"timestamp":"...","level":"INFO","message":"...","fields":{"message":"..."},
+                       "target":"prompteur::<module>"}: TGI's router has the one, its launcher the other */
+    bool colour;    /* only ever true on a terminal */
+    bool to_stdout; /* else standard error */
 };
 
 /* Call once before threads start. Default without a call: LOG_INFO, text, no colour. */

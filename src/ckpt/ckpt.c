@@ -205,6 +205,12 @@ void ckpt_close(struct ckpt *c)
     free(c);
 }
 
+void ckpt_set_linear_rope(struct ckpt *c, float factor)
+{
+    c->config.rope.kind = ROPE_LINEAR;
+    c->config.rope.factor = factor;
+}
+
 const char *ckpt_dir(const struct ckpt *c)
 {
     return c->dir;

@@ -28,6 +28,10 @@ struct ckpt;
 MUST_CHECK enum status ckpt_open(const char *dir, struct ckpt **out, struct err *e);
 void ckpt_close(struct ckpt *c);
 
+/* Rotary positions divided by `factor` (above 0) from now on, instead of scaled as the checkpoint says.
+ * Before any other thread reads the configuration. */
+void ckpt_set_linear_rope(struct ckpt *c, float factor);
+
 const char *ckpt_dir(const struct ckpt *c);
 const struct model_config *ckpt_config(const struct ckpt *c);
 size_t ckpt_n_tensors(const struct ckpt *c);

@@ -23,6 +23,10 @@ struct tokenizer;
  * and chat templates come from the files beside it, with transformers' precedence. What the files ask for and
  * this version does not do is refused by name. A file alone is known by its name. */
 MUST_CHECK enum status tokenizer_open(const char *path, struct tokenizer **out, struct err *e);
+/* A folder's, with the file `config_path` in place of its tokenizer_config.json (NULL: its own). A chat
+ * template in that file is used before the folder's other templates: it was named on purpose. */
+MUST_CHECK enum status tokenizer_open_with(const char *path, const char *config_path, struct tokenizer **out,
+                                           struct err *e);
 /* From memory, without the files beside it. */
 MUST_CHECK enum status tokenizer_from_json(struct str json, struct tokenizer **out, struct err *e);
 void tokenizer_free(struct tokenizer *t);

@@ -330,18 +330,22 @@ static enum status read_template_folder(struct tokenizer_config *c, const char *
     return st;
 }
 
-/* Files replace what tokenizer_config.json has; the file of processors is for folders that have nothing else.
- */
-static enum status read_templates(struct tokenizer_config *c, const char *dir, struct err *e)
+/* Files replace what tokenizer_config.json has, unless somebody has named another one; the file of processors
+ * is for folders that have nothing else. */
+static enum status read_templates(struct tokenizer_config *c, const char *dir, bool config_first,
+                                  struct err *e)
 {
     char path[PATH_MAX];
+    const struct json_val *own = tokenizer_config_option(c, "chat_template");
+    if (config_first && own)
+        return read_template_value(c, own, e);
     if (snprintf(path, sizeof path, "%s/chat_template.jinja", dir) >= (int)sizeof path)
         return err_set(e, ST_INVALID, "the folder's name is too long");
     enum status st = read_template_file(c, path, STR("default"), e);
     if (st == ST_OK || st == ST_NOT_FOUND)
         st = read_template_folder(c, dir, e);
     if (st == ST_OK && c->n_template == 0)
-        st = read_template_value(c, tokenizer_config_option(c, "chat_template"), e);
+        st = read_template_value(c, own, e);
     if (st == ST_OK && c->n_template == 0 && c->template_json)
         st = read_template_value(c, json_get(json_root(c->template_json), STR("chat_template")), e);
     return st;
@@ -358,7 +362,8 @@ static enum status open_file(const char *dir, const char *name, struct json_doc 
     return st == ST_NOT_FOUND ? ST_OK : st;
 }
 
-static enum status open_files(struct tokenizer_config *c, const char *dir, struct err *e)
+static enum status open_files(struct tokenizer_config *c, const char *dir, const char *config_path,
+                              struct err *e)
 {
     struct {
         const char *name;
@@ -369,7 +374,9 @@ static enum status open_files(struct tokenizer_config *c, const char *dir, struc
         {"generation_config.json", &c->generation}, {"chat_template.json", &c->template_json},
     };
     enum status st = ST_OK;
-    for (size_t i = 0; i < sizeof files / sizeof *files && st == ST_OK; i++)
+    if (config_path)
+        st = json_parse_file(config_path, FILE_MAX_BYTES, JSON_ALLOW_DUPLICATES, &c->config, e);
+    for (size_t i = config_path != NULL; i < sizeof files / sizeof *files && st == ST_OK; i++)
         st = open_file(dir, files[i].name, files[i].doc, e);
     return st;
 }
@@ -420,16 +427,17 @@ enum status tokenizer_config_read(struct tokenizer_config *c, struct err *e)
     return read_tokens(c, e);
 }
 
-enum status tokenizer_config_open(const char *dir, struct tokenizer_config **out, struct err *e)
+enum status tokenizer_config_open(const char *dir, const char *config_path, struct tokenizer_config **out,
+                                  struct err *e)
 {
     enum status st = tokenizer_config_empty(out, e);
     if (st != ST_OK)
         return st;
-    st = open_files(*out, dir, e);
+    st = open_files(*out, dir, config_path, e);
     if (st == ST_OK)
         st = tokenizer_config_read(*out, e);
     if (st == ST_OK)
-        st = read_templates(*out, dir, e);
+        st = read_templates(*out, dir, config_path != NULL, e);
     if (st != ST_OK)
         tokenizer_config_free(*out);
     return st;

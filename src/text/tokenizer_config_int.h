@@ -43,7 +43,10 @@ struct tokenizer_config {
 };
 
 /* Reads the files beside the vocabulary; those that are missing say nothing. */
-MUST_CHECK enum status tokenizer_config_open(const char *dir, struct tokenizer_config **out, struct err *e);
+/* `config_path`: read in place of the folder's tokenizer_config.json, its templates before all others; NULL.
+ */
+MUST_CHECK enum status tokenizer_config_open(const char *dir, const char *config_path,
+                                             struct tokenizer_config **out, struct err *e);
 /* The config of a vocabulary alone. */
 MUST_CHECK enum status tokenizer_config_empty(struct tokenizer_config **out, struct err *e);
 /* Options and special tokens, once the documents are there. */

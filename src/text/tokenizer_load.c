@@ -238,7 +238,8 @@ enum status tokenizer_from_json(struct str json, struct tokenizer **out, struct 
     return err_prefix(e, "tokenizer.json");
 }
 
-enum status tokenizer_open(const char *path, struct tokenizer **out, struct err *e)
+enum status tokenizer_open_with(const char *path, const char *config_path, struct tokenizer **out,
+                                struct err *e)
 {
     struct special_source from = {0};
     struct tokenizer_config *config;
@@ -246,7 +247,8 @@ enum status tokenizer_open(const char *path, struct tokenizer **out, struct err 
     struct stat info;
     *out = NULL;
     bool is_dir = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-    enum status st = is_dir ? tokenizer_config_open(path, &config, e) : tokenizer_config_empty(&config, e);
+    enum status st =
+        is_dir ? tokenizer_config_open(path, config_path, &config, e) : tokenizer_config_empty(&config, e);
     if (st != ST_OK)
         return st;
     st = source_read(path, is_dir, config, &doc, &from.class, &from.made, e);
@@ -255,6 +257,11 @@ enum status tokenizer_open(const char *path, struct tokenizer **out, struct err 
         return st;
     }
     return tokenizer_from_document(doc, config, &from, out, e);
+}
+
+enum status tokenizer_open(const char *path, struct tokenizer **out, struct err *e)
+{
+    return tokenizer_open_with(path, NULL, out, e);
 }
 
 void tokenizer_free(struct tokenizer *t)

@@ -189,27 +189,6 @@ def run(*args, env=None, **kwargs):
     return subprocess.run([PROGRAM, *args], capture_output=True, text=True, timeout=60, env=env, **kwargs)
 
 
-def test_help_and_version():
-    r = run("--help")
-    assert r.returncode == 0 and "--max-concurrent-requests" in r.stdout and "MAX_CONCURRENT_REQUESTS" in r.stdout
-    assert run("--version").stdout.startswith("prompteur ")
-
-
-@pytest.mark.parametrize("args,text", [
-    (["--prot", "80"], "did you mean `--port`"),
-    (["--port", "http"], "--port: `http` is not a whole number between 0 and 65535"),
-    (["--port"], "--port needs a value"),
-    (["--dtype=int3"], "--dtype: `int3` is none of: float16,bfloat16"),
-    (["--quantize", "awq"], "--quantize is not served by this version"),
-    (["--num-shard", "2"], "only `1` is"),
-    (["--max-input-tokens", "5", "--max-input-length", "6"], "Both `max_input_tokens` (5) and `max_input_length` (6)"),
-    (["launch"], "unknown command `launch`"),
-])
-def test_usage_errors_exit_2(args, text):
-    r = run(*args)
-    assert r.returncode == 2 and text in r.stderr
-
-
 def test_flag_beats_environment(start):
     server = start("--max-stop-sequences=7", env={"MAX_STOP_SEQUENCES": "5", "MAX_BEST_OF": "3", "PORT": "tcp://10.0.0.1:80"})
     info = requests.get(server.url + "/info", timeout=10).json()
@@ -219,11 +198,6 @@ def test_flag_beats_environment(start):
 def test_kubernetes_service_links_and_names_are_survived(start):
     server = start(env={"MAX_BATCH_SIZE": "tcp://10.0.0.1:80"})
     assert "looks like a Kubernetes service link: ignored" in server.log()
-
-
-def test_a_missing_model_exits_1():
-    r = run("--model-id", "/nowhere/at-all")
-    assert r.returncode == 1 and "there is no such folder" in r.stderr
 
 
 def test_a_damaged_model_exits_1(tmp_path):

@@ -59,12 +59,12 @@ class Server:
                       "--prefix-caching", r.choice(("true", "true", "false")), "--payload-limit", str(PAYLOAD_LIMIT),
                       "--threads", r.choice(("1", "2")), "--graceful-termination-timeout", str(self.grace_s)]
         self.log_path = Path(folder) / f"server{number}.log"
-        clean = {k: v for k, v in os.environ.items() if k not in ("HOSTNAME", "PORT")}
+        clean = {k: v for k, v in os.environ.items() if k not in ("HOSTNAME", "PORT", "PROMETHEUS_PORT")}
         # A small quarantine: freed memory that is kept apart is not the server's growth.
         clean["ASAN_OPTIONS"] = "quarantine_size_mb=8:" + clean.get("ASAN_OPTIONS", "")
         with open(self.log_path, "w") as log:
-            self.process = subprocess.Popen([program, "serve", "--hostname", "127.0.0.1", "--port", "0", "--model-id",
-                                             str(MODEL), *self.flags], stderr=log, env=clean)
+            self.process = subprocess.Popen([program, "serve", "--hostname", "127.0.0.1", "--port", "0", "--prometheus-port", "0",
+                                             "--model-id", str(MODEL), *self.flags], stderr=log, env=clean)
         self.port = self._wait_ready()
 
     def log(self):
