@@ -89,6 +89,7 @@ static void put_param(struct json_writer *w, const struct param *p, bool openai)
     put_bound(w, p, upper, "maximum", "exclusiveMaximum");
     jw_key(w, "description");
     jw_str(w, buf_str(&text));
+    w->out->failed |= text.failed;
     jw_key(w, "example");
     put_number(w, p, p->example);
     jw_end_object(w);
@@ -183,6 +184,7 @@ static void put_ref(struct json_writer *w, const char *schema)
     jw_object(w);
     jw_key(w, "$ref");
     jw_str(w, buf_str(&ref));
+    w->out->failed |= ref.failed;
     jw_end_object(w);
     buf_fini(&ref);
 }
@@ -218,11 +220,11 @@ static void put_media(struct json_writer *w, const char *type, const char *schem
 enum fault_body { BODY_NONE, BODY_TEXT, BODY_SHAPE, BODY_ERROR };
 
 /* By status; rows of one status are one response, described by its last row that applies. BODY_SHAPE is text,
- * and with --strict-openai an error of OpenAI's. */
+ * but with --strict-openai an error of OpenAI's. */
 static const struct {
     unsigned status, faults;
     enum fault_body body;
-    enum api_error kind; /* of BODY_ERROR: decides the status */
+    enum api_error kind; /* of BODY_ERROR: it has that status */
     const char *description, *example;
 } failures[] = {
     {400, FAULT_BODY, BODY_SHAPE, 0, "The body is no JSON", NULL},
@@ -230,8 +232,7 @@ static const struct {
     {413, FAULT_BODY, BODY_TEXT, 0, "The body is longer than --payload-limit", NULL},
     {415, FAULT_BODY, BODY_TEXT, 0, "The content type is not application/json", NULL},
     {422, FAULT_BODY, BODY_SHAPE, 0, "The JSON has another shape", NULL},
-    {422, FAULT_VALUES, BODY_ERROR, API_VALIDATION,
-     "Input validation error; text where the JSON has another shape",
+    {422, FAULT_VALUES, BODY_ERROR, API_VALIDATION, "Input validation error, or JSON of another shape",
      "`temperature` must be strictly positive"},
     {424, FAULT_ENGINE, BODY_ERROR, API_GENERATION, "Generation error", "the device failed"},
     {429, FAULT_BUSY, BODY_ERROR, API_OVERLOADED, "Model is overloaded", NULL},
@@ -302,7 +303,8 @@ static void put_failures(struct json_writer *w, unsigned faults, bool openai_err
             if (!(faults & failures[i].faults))
                 continue;
             r.row = i;
-            r.text |= body == BODY_TEXT || body == BODY_SHAPE;
+            BUG_ON(body == BODY_ERROR && api_error_http_status(failures[i].kind) != status);
+            r.text |= body == BODY_TEXT || (body == BODY_SHAPE && !openai_error);
             r.error |= body == BODY_ERROR || (body == BODY_SHAPE && openai_error);
         }
         if (r.row < N_FAILURES)
