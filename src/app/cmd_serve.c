@@ -223,6 +223,8 @@ static void open_metrics_port(struct serve *s)
     size_t n;
     const struct http_route *routes = api_metrics_routes(&n);
     uint16_t port = (uint16_t)option_u64(s->o, OPT_PROMETHEUS_PORT, 9000);
+    if (port == http_server_port(s->server))
+        return;
     if (port && http_server_listen(s->server, port, routes, n, &e) != ST_OK)
         log_warn("no port for metrics alone: %s; they are at /metrics of port %u (another one: "
                  "--prometheus-port PORT, none: 0)",

@@ -18,11 +18,12 @@ DEMO = ROOT / "models/demo/export"
 class Server:
     """One running prompteur. `args` are flags, `env` extra variables; ready once the constructor returns."""
 
-    def __init__(self, log, *args, env=None, model=DEMO, wait=True, prometheus_port="0"):
+    def __init__(self, log, *args, env=None, model=DEMO, wait=True):
         self.log_path = log
-        command = [PROGRAM, "serve", "--hostname", "127.0.0.1", "--port", "0", "--model-id", str(model), *args]
-        if prometheus_port and "--prometheus-port" not in args:  # the default's one port is not for many servers
-            command += ["--prometheus-port", prometheus_port]
+        command = [PROGRAM, "serve", "--hostname", "127.0.0.1", "--model-id", str(model), *args]
+        for flag, variable in (("--port", "PORT"), ("--prometheus-port", "PROMETHEUS_PORT")):  # many servers at once
+            if flag not in args and variable not in (env or {}):
+                command += [flag, "0"]
         clean = {k: v for k, v in os.environ.items() if k not in ("HOSTNAME", "PORT", "PROMETHEUS_PORT")}
         self.process = subprocess.Popen(command, stderr=open(log, "w"), env={**clean, **(env or {})})
         if wait:

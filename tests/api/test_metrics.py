@@ -228,7 +228,7 @@ def test_what_happened_is_counted(start, tmp_path):
     assert s.metric("tgi_batch_concat") >= 1 and s.metric("tgi_batch_concat_duration_count") == s.metric("tgi_batch_concat")
     assert s.metric("tgi_request_skipped_tokens_sum") > 0
     assert s.metric("tgi_batch_filter_duration_sum") > 0
-    assert s.metric("tgi_batch_inference_count") == s.metric("prompteur_steps_total") > 0
+    wait_for(lambda: s.metric("tgi_batch_inference_count") == s.metric("prompteur_steps_total") > 0)
     assert s.metric("prompteur_speculation_guessed_tokens_total") >= s.metric("prompteur_speculation_accepted_tokens_total") > 0
     assert s.metric("vllm:inter_token_latency_seconds_count") > s.metric("vllm:time_to_first_token_seconds_count") >= success
     assert s.metric("prompteur_http_responses_total") > 10
@@ -290,7 +290,7 @@ def test_the_second_port_serves_metrics_and_nothing_else(used):
 
 def test_metrics_need_no_key(start):
     port = prometheus.free_port()
-    s = start("--api-key", "Secret", env={"PROMETHEUS_PORT": str(port)}, prometheus_port=None)
+    s = start("--api-key", "Secret", env={"PROMETHEUS_PORT": str(port)})
     assert requests.get(s.url + "/metrics", timeout=10).status_code == 200
     assert requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).status_code == 200
 
@@ -311,6 +311,9 @@ def test_a_taken_port_is_a_warning(start):
 
 def test_no_second_port(start):
     assert " WARN " not in start("--prometheus-port", "0").log()
+    port = str(prometheus.free_port())
+    s = start("--port", port, "--prometheus-port", port)  # the main port has them
+    assert " WARN " not in s.log() and requests.get(s.url + "/metrics", timeout=10).status_code == 200
 
 
 def test_scrapers_do_not_hold_up_the_end(start):

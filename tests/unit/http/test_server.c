@@ -381,6 +381,9 @@ static void test_second_port(void **state)
     assert_int_equal(client_read(idle, answer, sizeof answer, NULL, 3000, &ended), 0);
     assert_true(ended);
     close(idle);
+    for (int i = 0; i < 5000 && !atomic_load(&f->returned); i++)
+        usleep(1000);
+    assert_true(atomic_load(&f->returned));
 }
 
 /* Somebody else's port: an error, and the server goes on. */
