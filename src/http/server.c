@@ -50,20 +50,6 @@ static enum status listen_on(struct listener *l, struct err *e)
     return ST_OK;
 }
 
-enum status http_server_listen(struct http_server *s, uint16_t port, const struct http_route *routes,
-                               size_t n_routes, struct err *e)
-{
-    BUG_ON(s->n_listener == MAX_LISTENERS);
-    struct listener *l = &s->listener[s->n_listener++];
-    *l = (struct listener){.server = s, .routes = routes, .n_routes = n_routes, .port = port};
-    uv_tcp_init(&s->loop, &l->tcp);
-    l->tcp.data = l;
-    enum status st = listen_on(l, e);
-    if (st != ST_OK)
-        uv_close((uv_handle_t *)&l->tcp, NULL);
-    return st;
-}
-
 /* A connection is an open file; many systems allow 1,024 unless one asks. Where not even asking helps, fewer
  * connections are served, so that those beyond are told. */
 static void files_allow(struct http_server *s)
@@ -79,6 +65,20 @@ static void files_allow(struct http_server *s)
     rlim_t others = CONN_REFUSED_MAX + OTHER_FILES;
     if (files.rlim_cur < want)
         s->o.max_connections = files.rlim_cur > others ? (uint32_t)(files.rlim_cur - others) : 1;
+}
+
+enum status http_server_listen(struct http_server *s, uint16_t port, const struct http_route *routes,
+                               size_t n_routes, struct err *e)
+{
+    BUG_ON(s->n_listener == MAX_LISTENERS);
+    struct listener *l = &s->listener[s->n_listener++];
+    *l = (struct listener){.server = s, .routes = routes, .n_routes = n_routes, .port = port};
+    uv_tcp_init(&s->loop, &l->tcp);
+    l->tcp.data = l;
+    enum status st = listen_on(l, e);
+    if (st != ST_OK)
+        uv_close((uv_handle_t *)&l->tcp, NULL);
+    return st;
 }
 
 enum status http_server_new(const struct http_options *o, struct http_server **out, struct err *e)

@@ -8,7 +8,7 @@ import { chromium } from 'playwright-core';
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const PROGRAM = process.env.PROMPTEUR_PROGRAM ?? join(ROOT, 'build/release/bin/prompteur');
 const PICTURES = process.env.PROMPTEUR_PICTURES ?? join(ROOT, 'build/release/web');
-const DEADLINE_MS = 20000;
+const DEADLINE_MS = 60000; /* what is awaited comes in milliseconds, but on a busy machine later */
 
 const children = new Set();
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
@@ -16,7 +16,7 @@ process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
 /* Starts the program on a free port; resolves once it listens. Stop it; what a failed test leaves ends with the tests. */
 export async function serve(...flags) {
   const { HOSTNAME, PORT, ...env } = process.env;
-  const child = spawn(PROGRAM, ['serve', '--hostname', '127.0.0.1', '--port', '0', ...flags], {
+  const child = spawn(PROGRAM, ['serve', '--hostname', '127.0.0.1', '--port', '0', '--prometheus-port', '0', ...flags], {
     env,
     stdio: ['ignore', 'ignore', 'pipe'],
   });

@@ -413,9 +413,8 @@ static void test_second_port(void **state)
     assert_int_equal(client_read(idle, answer, sizeof answer, NULL, 3000, &ended), 0);
     assert_true(ended);
     close(idle);
-    for (int i = 0; i < 5000 && !atomic_load(&f->returned); i++)
+    while (!atomic_load(&f->returned)) /* nothing is left to wait for: or the test's time runs out */
         usleep(1000);
-    assert_true(atomic_load(&f->returned));
 }
 
 /* Somebody else's port: an error, and the server goes on. */
