@@ -21,13 +21,10 @@ static void read_off(struct gen_request *q)
 {
     struct sample_params *p = &q->params;
     const struct sample_params neutral = sample_params_default();
-    q->params.do_sample = p->temperature != 0;
-    if (p->temperature == 0) { /* the most likely token, whatever is filtered */
+    q->greedy = p->temperature == 0;
+    p->do_sample = !q->greedy;
+    if (q->greedy) {
         p->temperature = neutral.temperature;
-        p->top_p = neutral.top_p;
-        p->typical_p = neutral.typical_p;
-        p->top_k = neutral.top_k;
-        p->min_p = neutral.min_p;
         forget(q, SAMPLE_PARAM_temperature);
     }
     if (p->top_p == 1)
