@@ -19,9 +19,9 @@ DEMO = ROOT / "models/demo/export"
 class Server:
     """One running prompteur. `args` are flags, `env` extra variables; ready once the constructor returns."""
 
-    def __init__(self, log, *args, env=None, model=DEMO, wait=True):
+    def __init__(self, log, *args, env=None, model=DEMO, port=0, wait=True):
         self.log_path = log
-        command = [PROGRAM, "serve", "--hostname", "127.0.0.1", "--port", "0", "--model-id", str(model), *args]
+        command = [PROGRAM, "serve", "--hostname", "127.0.0.1", "--port", str(port), "--model-id", str(model), *args]
         clean = {k: v for k, v in os.environ.items() if k not in ("HOSTNAME", "PORT")}
         self.process = subprocess.Popen(command, stderr=open(log, "w"), env={**clean, **(env or {})})
         if wait:
