@@ -492,3 +492,24 @@ def test_a_thousand_idle_connections_are_small(start):
     assert all(c.answer()[0] == 200 for c in clients)
     for c in clients:
         c.socket.close()
+
+
+def test_connections_beyond_the_limit_are_told(start):
+    server = start("--max-connections", "3")
+    clients = [Client(server) for _ in range(3)]
+    for c in clients:
+        c.send(GET + HOST + b"\r\n")
+        assert c.answer()[0] == 200
+    with Client(server) as c:
+        status, headers, body = c.answer()
+        assert (status, headers["connection"], body) == (503, "close", b"") and c.ended()
+    clients.pop().socket.close()
+    wait_for(lambda: ask(server, GET + HOST + b"\r\n")[0] == 200)
+    for c in clients:
+        c.socket.close()
+
+
+def test_idle_connections_are_closed(start):
+    with Client(start("--idle-timeout", "1")) as c:
+        c.send(GET + HOST + b"\r\n")
+        assert c.answer()[0] == 200 and c.answer() is None
