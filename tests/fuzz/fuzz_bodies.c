@@ -16,8 +16,8 @@ static void model_new(struct api_model *m)
     static struct tokenizer *t;
     static struct chat *chat;
     struct err e;
-    if (!t && (tokenizer_from_json(STR(words), &t, &e) != ST_OK ||
-               chat_from_source(STR(turns), &chat, &e) != ST_OK))
+    if (!t && (tokenizer_from_json(str_from(words), &t, &e) != ST_OK ||
+               chat_from_source(str_from(turns), &chat, &e) != ST_OK))
         abort();
     m->tokenizer = t;
     m->chat = chat;
