@@ -60,6 +60,14 @@ const struct http_route *api_routes(const struct api *a, size_t *n)
     return a->route;
 }
 
+static const struct http_route metrics_routes[] = {{"GET", "/metrics", handle_metrics, 0}};
+
+const struct http_route *api_metrics_routes(size_t *n)
+{
+    *n = sizeof metrics_routes / sizeof *metrics_routes;
+    return metrics_routes;
+}
+
 void api_respond_error(struct api *a, struct http_req *r, enum api_error kind, const char *text)
 {
     struct buf body;
@@ -133,7 +141,7 @@ void api_free(struct api *a)
     free(a->in_flight);
     free(a->number);
     free(a->free_index);
-    metrics_free(a->metrics);
+    api_metrics_free(a);
     free(a);
 }
 

@@ -8,7 +8,7 @@ import { chromium } from 'playwright-core';
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const PROGRAM = process.env.PROMPTEUR_PROGRAM ?? join(ROOT, 'build/release/bin/prompteur');
 const PICTURES = process.env.PROMPTEUR_PICTURES ?? join(ROOT, 'build/release/web');
-const DEADLINE_MS = 20000;
+const DEADLINE_MS = 60000; /* what is awaited comes in milliseconds, but on a busy machine later */
 
 const children = new Set();
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
