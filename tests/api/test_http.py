@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
+import conftest
 from conftest import PROGRAM
 
 PROMPT = "Once upon a time"
@@ -507,6 +508,19 @@ def test_connections_beyond_the_limit_are_told(start):
     wait_for(lambda: ask(server, GET + HOST + b"\r\n")[0] == 200)
     for c in clients:
         c.socket.close()
+
+
+def test_few_open_files_mean_few_connections(start, tmp_path, monkeypatch):
+    wrapper = tmp_path / "prompteur"
+    wrapper.write_text(f'#!/bin/sh\nulimit -n 322\nexec "{PROGRAM}" "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setattr(conftest, "PROGRAM", str(wrapper))
+    server = start()
+    assert "2 connections at most: this process may open 322 files" in server.log()
+    with Client(server) as a, Client(server) as b, Client(server) as c:
+        for client, status in ((a, 200), (b, 200), (c, 503)):
+            client.send(GET + HOST + b"\r\n")
+            assert client.answer()[0] == status
 
 
 def test_idle_connections_are_closed(start):
