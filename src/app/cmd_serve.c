@@ -269,6 +269,8 @@ static enum status open_server(struct serve *s, struct err *e)
     ho.routes = api_routes(s->api, &ho.n_routes);
     ho.arg = s->api;
     ho.max_body_bytes = option_u64(o, OPT_PAYLOAD_LIMIT, 2000000);
+    ho.max_connections = (uint32_t)option_u64(o, OPT_MAX_CONNECTIONS, ho.max_connections);
+    ho.idle_timeout_ms = (uint32_t)(option_u64(o, OPT_IDLE_TIMEOUT, ho.idle_timeout_ms / 1000) * 1000);
     ho.api_key = option_text(o, OPT_API_KEY);
     ho.allow_origins = option_is_set(o, OPT_CORS_ALLOW_ORIGIN) ? o->value[OPT_CORS_ALLOW_ORIGIN].list : NULL;
     ho.n_allow_origins = o->value[OPT_CORS_ALLOW_ORIGIN].n_list;
