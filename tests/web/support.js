@@ -18,7 +18,7 @@ process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
 /* Starts the program on a free port; resolves once it listens. Stop it; what a failed test leaves ends with the tests. */
 export async function serve(...flags) {
   const { HOSTNAME, PORT, ...env } = process.env;
-  const child = spawn(PROGRAM, ['serve', '--hostname', '127.0.0.1', '--port', '0', ...flags], {
+  const child = spawn(PROGRAM, ['serve', '--hostname', '127.0.0.1', '--port', '0', '--prometheus-port', '0', ...flags], {
     env,
     stdio: ['ignore', 'ignore', 'pipe'],
   });
