@@ -11,30 +11,25 @@
 
 /* ---- request ---- */
 
-static void forget(struct gen_request *q, enum sample_param param)
-{
-    q->given &= ~(1u << param);
-}
-
 /* Values that OpenAI's clients send to say "off", which TGI's own routes refuse. */
 static void read_off(struct gen_request *q)
 {
     struct sample_params *p = &q->params;
-    const struct sample_params neutral = sample_params_default();
     q->greedy = p->temperature == 0;
     p->do_sample = !q->greedy;
-    if (q->greedy) {
-        p->temperature = neutral.temperature;
-        forget(q, SAMPLE_PARAM_temperature);
+#define NEVER         false
+#define OFF(from, to) x >= (from) && x <= (to)
+#define PARAM(type, name_, neutral_, lower, upper, off, ...)                                                 \
+    {                                                                                                        \
+        const SAMPLE_TYPE_##type x = p->name_;                                                               \
+        (void)x;                                                                                             \
+        if (off) {                                                                                           \
+            p->name_ = neutral_;                                                                             \
+            q->given &= ~(1u << SAMPLE_PARAM_##name_);                                                       \
+        }                                                                                                    \
     }
-    if (p->top_p == 1)
-        forget(q, SAMPLE_PARAM_top_p);
-    if (p->typical_p == 1)
-        forget(q, SAMPLE_PARAM_typical_p);
-    if (p->top_k == 0 || p->top_k == -1) {
-        p->top_k = neutral.top_k;
-        forget(q, SAMPLE_PARAM_top_k);
-    }
+#include "sample/params.def"
+#undef PARAM
 }
 
 static void read_stream_options(struct generation *g, struct shape *s)

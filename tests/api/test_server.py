@@ -51,7 +51,7 @@ def test_info(server):
 def test_metrics_parse(server):
     server.generate(PROMPT, max_new_tokens=2)
     r = requests.get(server.url + "/metrics", timeout=10)
-    assert r.headers["content-type"] == "text/plain; charset=utf-8"
+    assert r.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     families = {f.name: f for f in text_string_to_metric_families(r.text)}
     for name in ("tgi_request_count", "tgi_request_success", "tgi_request_duration", "tgi_request_input_length",
                  "tgi_batch_inference_duration", "tgi_queue_size", "tgi_batch_current_size"):
