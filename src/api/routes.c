@@ -8,11 +8,11 @@
 #define TOKENIZING (FAULT_BODY | FAULT_VALUES | FAULT_BUSY | FAULT_LOADING)
 
 static const struct api_route routes[] = {
-#define JSON(name)   .type = "application/json", .schema = name
-#define LIST(name)   JSON(name), .is_list = true
-#define TEXT(name)   .type = name
-#define NOTHING      .type = NULL
-#define EVENTS(name) .events = name
+#define JSON(name)          .type = "application/json", .schema = name
+#define LIST(name)          JSON(name), .is_list = true
+#define TEXT(name)          .type = name
+#define NOTHING             .type = NULL
+#define EVENTS(name, error) .events = name, .error_events = error
 #define ROUTE(method, path, handle, flags, id, group, summary, request, faults, ...)                         \
     {{method, path, handle, flags}, {id, group, summary, request, faults, __VA_ARGS__}},
 #define PAGE(path, handle) {{"GET", path, handle, 0}, {0}},

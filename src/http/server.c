@@ -1,5 +1,8 @@
 /* The server: loop, listening, draining, signals, inboxes, worker jobs. */
+#define LOG_MODULE "http"
+#include "base/log.h"
 #include "http/http_int.h"
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,8 +66,11 @@ static void files_allow(struct http_server *s)
         (void)!setrlimit(RLIMIT_NOFILE, &files);
     }
     rlim_t others = CONN_REFUSED_MAX + OTHER_FILES;
-    if (files.rlim_cur < want)
-        s->o.max_connections = files.rlim_cur > others ? (uint32_t)(files.rlim_cur - others) : 1;
+    if (files.rlim_cur >= want)
+        return;
+    s->o.max_connections = files.rlim_cur > others ? (uint32_t)(files.rlim_cur - others) : 1;
+    log_warn("%" PRIu32 " connections at most: this process may open %llu files", s->o.max_connections,
+             (unsigned long long)files.rlim_cur);
 }
 
 enum status http_server_listen(struct http_server *s, uint16_t port, const struct http_route *routes,

@@ -174,7 +174,6 @@ def test_help_names_everything():
     (["launch"], "unknown command `launch`"),
     (["serve", "model", "more"], "unexpected argument `more`"),
     (["quantize", "model", "folder"], "quantize: not served by this version"),
-    (["print-schema"], "print-schema: not served by this version"),
 ])
 def test_what_cannot_be_read_or_served_exits_2(args, text):
     r = run(*args)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
+import conftest
 from conftest import PROGRAM
 
 PROMPT = "Once upon a time"
@@ -492,3 +493,37 @@ def test_a_thousand_idle_connections_are_small(start):
     assert all(c.answer()[0] == 200 for c in clients)
     for c in clients:
         c.socket.close()
+
+
+def test_connections_beyond_the_limit_are_told(start):
+    server = start("--max-connections", "3")
+    clients = [Client(server) for _ in range(3)]
+    for c in clients:
+        c.send(GET + HOST + b"\r\n")
+        assert c.answer()[0] == 200
+    with Client(server) as c:
+        status, headers, body = c.answer()
+        assert (status, headers["connection"], body) == (503, "close", b"") and c.ended()
+    clients.pop().socket.close()
+    wait_for(lambda: ask(server, GET + HOST + b"\r\n")[0] == 200)
+    for c in clients:
+        c.socket.close()
+
+
+def test_few_open_files_mean_few_connections(start, tmp_path, monkeypatch):
+    wrapper = tmp_path / "prompteur"
+    wrapper.write_text(f'#!/bin/sh\nulimit -n 322\nexec "{PROGRAM}" "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setattr(conftest, "PROGRAM", str(wrapper))
+    server = start()
+    assert "2 connections at most: this process may open 322 files" in server.log()
+    with Client(server) as a, Client(server) as b, Client(server) as c:
+        for client, status in ((a, 200), (b, 200), (c, 503)):
+            client.send(GET + HOST + b"\r\n")
+            assert client.answer()[0] == status
+
+
+def test_idle_connections_are_closed(start):
+    with Client(start("--idle-timeout", "1")) as c:
+        c.send(GET + HOST + b"\r\n")
+        assert c.answer()[0] == 200 and c.answer() is None

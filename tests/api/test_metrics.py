@@ -54,22 +54,22 @@ TGI = {  # name: (type, labels, bounds)
     "tgi_batch_concat": ("counter", {"reason": ["backpressure", "wait_exceeded", "chunking"]}, None),
 }
 # What TGI's published dashboard asks for, as its panels do.
-STOCK = [f"histogram_quantile({p}, sum by (le) (rate({name}[5s])))" for p in (0.5, 0.9, 0.99) for name in (
+STOCK = [f"histogram_quantile({p}, sum by (le) (rate({name}[30s])))" for p in (0.5, 0.9, 0.99) for name in (
     'tgi_request_queue_duration_bucket{container="llm"}', 'tgi_request_duration_bucket{container="llm"}',
     'tgi_request_input_length_bucket{container="llm"}', 'tgi_request_generated_tokens_bucket{container="llm"}',
     'tgi_request_mean_time_per_token_duration_bucket{container="llm"}',
     'tgi_request_skipped_tokens_bucket{container="llm"}', 'tgi_batch_concat_duration_bucket{container="llm"}',
     *(f'tgi_batch_{x}_duration_bucket{{method="{m}", container="llm"}}'
       for x in ("inference", "forward", "decode", "filter") for m in ("prefill", "decode")))]
-STOCK += ['sum(increase(tgi_request_success{container="llm"}[5s]))',
-          'sum(increase(tgi_request_failure{container="llm"}[5s])) by (err)',
-          'sum(rate(tgi_request_generated_tokens_sum{container="llm"}[5s])) / '
-          'sum(rate(tgi_request_generated_tokens_count{container="llm"}[5s]))',
+STOCK += ['sum(increase(tgi_request_success{container="llm"}[30s]))',
+          'sum(increase(tgi_request_failure{container="llm"}[30s])) by (err)',
+          'sum(rate(tgi_request_generated_tokens_sum{container="llm"}[30s])) / '
+          'sum(rate(tgi_request_generated_tokens_count{container="llm"}[30s]))',
           'count(tgi_request_count{container="llm"})', 'sum(tgi_queue_size{container="llm"})',
           'avg(tgi_batch_current_max_tokens{container="llm"})', 'avg(tgi_batch_current_size{container="llm"})',
-          'sum(rate(tgi_batch_concat{container="llm"}[5s])) by (reason)',
-          'sum(rate(tgi_request_skipped_tokens_sum{container="llm"}[5s])) / '
-          'sum(rate(tgi_request_skipped_tokens_count{container="llm"}[5s]))']
+          'sum(rate(tgi_batch_concat{container="llm"}[30s])) by (reason)',
+          'sum(rate(tgi_request_skipped_tokens_sum{container="llm"}[30s])) / '
+          'sum(rate(tgi_request_skipped_tokens_count{container="llm"}[30s]))']
 
 
 def duration_bounds():
@@ -94,16 +94,6 @@ def decimal(x):
 
 # ---- requests of every kind
 
-def busy(server):
-    """Two requests that run for a while, the second joining the first; returns when both are in the batch."""
-    pool = concurrent.futures.ThreadPoolExecutor(2)
-    running = []
-    for n in (1, 2):
-        running.append(pool.submit(server.generate, PROMPT, max_new_tokens=900, do_sample=True, seed=n, temperature=5.0))
-        wait_for(lambda: server.metric("tgi_batch_current_size") == n or any(x.done() for x in running))
-    return running
-
-
 def wait_for(condition, seconds=20):
     end = time.monotonic() + seconds
     while not condition():
@@ -111,14 +101,31 @@ def wait_for(condition, seconds=20):
         time.sleep(0.005)
 
 
-def drop_one(server):
-    """A client that leaves in the middle of its stream."""
+def open_stream(server, seed):
+    """A client that has sent for a long stream and seen it begin."""
     host, port = server.url[7:].split(":")
-    body = json.dumps({"inputs": PROMPT, "parameters": {"max_new_tokens": 900, "do_sample": True, "seed": 1, "temperature": 5.0}})
-    with socket.create_connection((host, int(port))) as s:
-        s.sendall((f"POST /generate_stream HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-                   f"content-length: {len(body)}\r\n\r\n{body}").encode())
-        s.recv(1)
+    body = json.dumps({"inputs": PROMPT, "parameters": {"max_new_tokens": 900, "do_sample": True, "seed": seed,
+                                                        "temperature": 5.0}})
+    s = socket.create_connection((host, int(port)))
+    s.sendall((f"POST /generate_stream HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+               f"content-length: {len(body)}\r\n\r\n{body}").encode())
+    s.recv(1)
+    return s
+
+
+def overload_and_drop(server):
+    """Two streams, the second joining the first, while a third request is refused; then their clients leave. Again when the
+    model was done before that."""
+    for _ in range(20):
+        with open_stream(server, 1):
+            wait_for(lambda: server.metric("tgi_batch_current_size") == 1)
+            with open_stream(server, 2):
+                wait_for(lambda: server.metric("tgi_batch_current_size") != 1)
+                refused = server.generate(PROMPT, max_new_tokens=1).status_code == 429
+        wait_for(lambda: server.metric("tgi_batch_current_size") == 0)
+        if refused and failures(server)["dropped"] and server.metric("tgi_batch_concat"):
+            return
+    raise AssertionError("the streams never met")
 
 
 def ask_everything(server):
@@ -133,15 +140,7 @@ def ask_everything(server):
     assert server.generate(REPEATS, max_new_tokens=120).status_code == 200
     assert server.generate(PROMPT, max_new_tokens=0).status_code == 422
     assert server.post("/v1/chat/completions", {**chat, "messages": [{"role": "critic", "content": "hi"}]}).status_code == 422
-    running = busy(server)
-    assert server.generate(PROMPT, max_new_tokens=1).status_code == 429
-    assert [x.result().status_code for x in running] == [200, 200]
-    dropped = failures(server)["dropped"]
-    for _ in range(20):  # a quick model may have answered before the client's leaving is seen
-        drop_one(server)
-        wait_for(lambda: server.metric("tgi_batch_current_size") == 0)
-        if failures(server)["dropped"] > dropped:
-            break
+    overload_and_drop(server)
 
 
 def failures(server):
@@ -218,8 +217,8 @@ def test_what_happened_is_counted(start, tmp_path):
     assert s.metric("tgi_batch_max_total_tokens") == requests.get(s.url + "/info", timeout=10).json()["max_batch_total_tokens"]
     ask_everything(s)
     f = failures(s)
-    assert f["validation"] == 1 and f["template"] == 1 and f["overloaded"] == 1
-    assert 1 <= f["dropped"] <= 20 and f["generation"] == f["incomplete"] == 0
+    assert f["validation"] == 1 and f["template"] == 1 and f["generation"] == f["incomplete"] == 0
+    assert 1 <= f["overloaded"] <= 20 and 1 <= f["dropped"] <= 40
     success = s.metric("tgi_request_success")
     for name in ("duration", "queue_duration", "inference_duration", "mean_time_per_token_duration", "generated_tokens"):
         assert s.metric(f"tgi_request_{name}_count") == success
@@ -228,7 +227,7 @@ def test_what_happened_is_counted(start, tmp_path):
     assert s.metric("tgi_batch_concat") >= 1 and s.metric("tgi_batch_concat_duration_count") == s.metric("tgi_batch_concat")
     assert s.metric("tgi_request_skipped_tokens_sum") > 0
     assert s.metric("tgi_batch_filter_duration_sum") > 0
-    assert s.metric("tgi_batch_inference_count") == s.metric("prompteur_steps_total") > 0
+    wait_for(lambda: s.metric("tgi_batch_inference_count") == s.metric("prompteur_steps_total") > 0)
     assert s.metric("prompteur_speculation_guessed_tokens_total") >= s.metric("prompteur_speculation_accepted_tokens_total") > 0
     assert s.metric("vllm:inter_token_latency_seconds_count") > s.metric("vllm:time_to_first_token_seconds_count") >= success
     assert s.metric("prompteur_http_responses_total") > 10
@@ -262,7 +261,7 @@ def test_a_model_name_from_outside_stays_inside_its_label(start, tmp_path):
 def test_gauges_while_the_model_works(start):
     """Scrapes are answered while one compute thread is at work on long prompts (a step that hangs: unit tests)."""
     s = start("--threads", "1", "--prefix-caching", "false")
-    prompts = [" ".join(f"{i} and {n}" for n in range(110)) for i in range(24)]
+    prompts = [" ".join(f"{i} and {n}" for n in range(60)) for i in range(6)]
     seen = []
     with concurrent.futures.ThreadPoolExecutor(len(prompts)) as pool:
         answers = [pool.submit(s.generate, p, max_new_tokens=1) for p in prompts]
@@ -290,7 +289,7 @@ def test_the_second_port_serves_metrics_and_nothing_else(used):
 
 def test_metrics_need_no_key(start):
     port = prometheus.free_port()
-    s = start("--api-key", "Secret", env={"PROMETHEUS_PORT": str(port)}, prometheus_port=None)
+    s = start("--api-key", "Secret", env={"PROMETHEUS_PORT": str(port)})
     assert requests.get(s.url + "/metrics", timeout=10).status_code == 200
     assert requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).status_code == 200
 
@@ -311,6 +310,9 @@ def test_a_taken_port_is_a_warning(start):
 
 def test_no_second_port(start):
     assert " WARN " not in start("--prometheus-port", "0").log()
+    port = str(prometheus.free_port())
+    s = start("--port", port, "--prometheus-port", port)  # the main port has them
+    assert " WARN " not in s.log() and requests.get(s.url + "/metrics", timeout=10).status_code == 200
 
 
 def test_scrapers_do_not_hold_up_the_end(start):
@@ -351,7 +353,7 @@ DASHBOARD = json.loads((ROOT / "deploy/grafana/prompteur.json").read_text())
 def dashboard_queries():
     for panel in DASHBOARD["panels"]:
         for target in panel.get("targets", []):
-            expression = target["expr"].replace("$__rate_interval", "5s").replace("$instance", ".*")
+            expression = target["expr"].replace("$__rate_interval", "30s").replace("$instance", ".*")
             assert "$" not in expression, expression
             yield panel["title"], expression
 

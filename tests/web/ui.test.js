@@ -7,10 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
-import { ROOT, launch, open, picture, serve, until } from './support.js';
+import { ROOT, accessible, launch, open, picture, serve, until } from './support.js';
 
 const run = promisify(execFile);
-const AXE = readFileSync(join(ROOT, 'tests/web/node_modules/axe-core/axe.min.js'), 'utf8');
 const PYTHON = process.env.PROMPTEUR_PYTHON ?? join(ROOT, '.venv/bin/python');
 const FILES = readdirSync(join(ROOT, 'src/api/ui'));
 
@@ -82,17 +81,6 @@ const chatSays = (text) =>
     { choices: [], usage: { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 } },
     '[DONE]',
   );
-
-async function accessible(page, state) {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() =>
-    globalThis.axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }),
-  );
-  assert.deepEqual(
-    violations.map((v) => `${state}: ${v.id}: ${v.nodes.map((n) => n.html).join(' ')}`),
-    [],
-  );
-}
 
 /* ---- being served ---- */
 

@@ -159,7 +159,7 @@ static void test_numbers(void **state)
     expect_gauge(0.00015000000000000001, "0.00015000000000000001");
     expect_gauge(0.00001, "0.00001");
     expect_gauge(97.07397373664756, "97.07397373664756");
-    expect_gauge(123456789012345678, "123456789012345680");
+    expect_gauge(123456789012345678.0, "123456789012345680");
     expect_gauge(1e21, "1000000000000000000000");
     expect_gauge(1.5e-9, "0.0000000015");
     expect_gauge((double)NAN, "NaN");
