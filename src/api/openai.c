@@ -199,6 +199,7 @@ static void write_sentence(struct json_writer *w, enum api_error kind, const cha
         api_error_sentence(kind, text, &sentence);
     jw_key(w, "message");
     jw_str(w, buf_str(&sentence));
+    w->out->failed |= sentence.failed;
     buf_fini(&sentence);
 }
 
