@@ -48,7 +48,7 @@ static void take_params(struct bytes *b, struct sample_params *p, struct sample_
 {
     uint32_t which = take_u32(b);
     *p = sample_params_default();
-#define PARAM(type, name, neutral, in_range, is_random, text)                                                \
+#define PARAM(type, name, neutral, ...)                                                                      \
     if (which >> SAMPLE_PARAM_##name & 1) {                                                                  \
         p->name = take_##type(b);                                                                            \
         if (sample_params_check(p, 1u << SAMPLE_PARAM_##name, NULL) != ST_OK)                                \
