@@ -59,7 +59,7 @@ static enum status session_open(const struct bench_options *o, const char *dir, 
     if (st == ST_OK)
         st = backend_open("cpu", &bo, &s->backend, e);
     if (st == ST_OK)
-        st = model_load(s->ckpt, s->backend, &s->model, e);
+        st = model_load(s->ckpt, s->backend, QUANT_NONE, &s->model, e);
     if (st != ST_OK)
         return st;
     s->n_page = max_tokens / s->backend->caps.page_tokens + 1;

@@ -5,6 +5,7 @@
  */
 #include "base/buf.h"
 #include "ckpt/ckpt_int.h"
+#include "json/json.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -19,6 +20,7 @@
 #define MAX_INDEX_BYTES (100u << 20)
 #define MAX_ARENA_BYTES ((size_t)2 << 30)
 #define SHAPE_TEXT_MAX  256
+#define MAX_JSON_TENSOR (1u << 16)
 
 static enum status path_join(char out[MAX_PATH_BYTES], const char *dir, const char *name, struct err *e)
 {
@@ -101,7 +103,7 @@ static enum status names_collect(struct ckpt *c, struct err *e)
                                ((const struct safetensors_entry *)(uintptr_t)other)->t.file, x->t.file);
             if (map_put(&c->by_name, x->t.name, (uintptr_t)x) != ST_OK)
                 return err_set(e, ST_NO_MEMORY, "no memory for %zu tensors", n);
-            if (x->problem == TENSOR_OK) {
+            if (x->problem == TENSOR_OK || x->problem == TENSOR_CODES) {
                 c->usable[c->n_usable++] = x;
                 c->weight_bytes += x->t.n_bytes;
             }
@@ -238,6 +240,21 @@ const struct ckpt_tensor *ckpt_find(const struct ckpt *c, struct str name)
     return x && x->problem == TENSOR_OK ? &x->t : NULL;
 }
 
+bool ckpt_find_stored(const struct ckpt *c, struct str name, struct quant_tensor *out)
+{
+    const struct safetensors_entry *x = entry_find(c, name);
+    if (!x || (x->problem != TENSOR_OK && x->problem != TENSOR_CODES))
+        return false;
+    *out = (struct quant_tensor){.name = x->t.name,
+                                 .file = x->t.file,
+                                 .dtype = x->stored,
+                                 .n_dim = x->t.n_dim,
+                                 .n_bytes = x->t.n_bytes,
+                                 .data = x->t.data};
+    memcpy(out->dim, x->t.dim, sizeof out->dim);
+    return true;
+}
+
 static void shape_text(char out[SHAPE_TEXT_MAX], uint32_t n_dim, const uint64_t *dim)
 {
     size_t n = 0;
@@ -255,7 +272,7 @@ enum status ckpt_require(const struct ckpt *c, struct str name, uint32_t n_dim, 
     if (!x)
         return err_set(e, ST_NOT_FOUND, "%s: tensor `" STR_FMT "` is missing",
                        c->n_file == 1 ? c->file[0].name : INDEX_FILE, STR_ARG(name));
-    if (x->problem == TENSOR_DTYPE)
+    if (x->problem == TENSOR_DTYPE || x->problem == TENSOR_CODES)
         return err_set(e, ST_UNSUPPORTED,
                        "%s: tensor `" STR_FMT "` has dtype " STR_FMT ", served are F32, F16 and BF16",
                        x->t.file, STR_ARG(name), STR_ARG(x->dtype));
@@ -276,17 +293,49 @@ enum status ckpt_require(const struct ckpt *c, struct str name, uint32_t n_dim, 
     return ST_OK;
 }
 
+/* The document must be freed; NULL when the bytes are no JSON object with that field. */
+static struct json_doc *json_of(const struct quant_tensor *t, const char *field, const struct json_val **v)
+{
+    struct json_doc *doc;
+    if (t->n_bytes > MAX_JSON_TENSOR ||
+        json_parse((struct str){t->data, (size_t)t->n_bytes}, 0, &doc, NULL) != ST_OK)
+        return NULL;
+    *v = json_get(json_root(doc), str_from(field));
+    return doc;
+}
+
+bool ckpt_json_number(const struct quant_tensor *t, const char *field, double *out)
+{
+    const struct json_val *v;
+    struct json_doc *doc = json_of(t, field, &v);
+    bool ok = doc && json_f64(v, out);
+    json_free(doc);
+    return ok;
+}
+
+bool ckpt_json_text(const struct quant_tensor *t, const char *field, char *out, size_t out_bytes)
+{
+    const struct json_val *v;
+    struct str s;
+    struct json_doc *doc = json_of(t, field, &v);
+    bool ok = doc && json_str(v, &s) && s.n < out_bytes;
+    if (ok)
+        snprintf(out, out_bytes, STR_FMT, STR_ARG(s));
+    json_free(doc);
+    return ok;
+}
+
 uint64_t ckpt_weight_bytes(const struct ckpt *c)
 {
     return c->weight_bytes;
 }
 
-void ckpt_release_pages(const struct ckpt *c, const struct ckpt_tensor *t)
+void ckpt_release_pages(const struct ckpt *c, const void *data, uint64_t n_bytes)
 {
     (void)c;
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t begin = ((uintptr_t)t->data + page - 1) & ~(page - 1);
-    uintptr_t end = ((uintptr_t)t->data + t->n_bytes) & ~(page - 1);
+    uintptr_t begin = ((uintptr_t)data + page - 1) & ~(page - 1);
+    uintptr_t end = ((uintptr_t)data + n_bytes) & ~(page - 1);
     if (begin < end)
         (void)madvise((void *)begin, end - begin,
                       MADV_DONTNEED); /* only a hint: the data can be read again */

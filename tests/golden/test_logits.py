@@ -57,9 +57,10 @@ DEVICES = [("ref", None)] + [("cpu", isa) for isa in machine_isas()]
 needs_testdata = pytest.mark.skipif(not TESTDATA, reason="PROMPTEUR_TESTDATA is not set: no reference goldens here")
 
 
-def run_logits(name, compute, device, isa, tmp_path, *flags, folder=None):
+def run_logits(name, compute, device, isa, tmp_path, *flags, folder=None, golden=None):
+    """The golden's prompts, the program's answers and logits, and the number of layers."""
     folder = folder or Path(TESTDATA, "checkpoints", name)
-    golden = json.loads(Path(TESTDATA, "goldens/forward", name + ".json").read_text())
+    golden = json.loads(Path(TESTDATA, "goldens", golden or f"forward/{name}").with_suffix(".json").read_text())
     lines = "".join(json.dumps({"ids": p["ids"]}) + "\n" for p in golden["prompts"])
     save = tmp_path / "logits.safetensors"
     n_new = len(golden["prompts"][0]["greedy_ids"])

@@ -88,7 +88,7 @@ enum status linear_reserve(struct cpu *cpu, const struct program *p, const struc
         for (unsigned m = 0; m < cpu->n_member && st == ST_OK; m++) {
             /* A smaller batch may use wider blocks than this one. */
             size_t block = plan.block_panels > WIDE_PANELS ? plan.block_panels : WIDE_PANELS;
-            st = scratch_reserve(&cpu->member[m].panels, block * o->part[i].weight->panel_bytes, e);
+            st = weight_scratch_reserve(&cpu->member[m], o->part[i].weight, block, e);
             if (st == ST_OK)
                 st = scratch_reserve(&cpu->member[m].inputs,
                                      (PRIVATE_MAX + 2 * TILE_ROWS_MAX) * sizeof(float), e);
@@ -161,7 +161,7 @@ static struct linear_item find_item(const struct linear_plan *plan, uint32_t num
 }
 
 static void run_item(const struct run *run, const struct linear_plan *plan, const struct linear_item *item,
-                     const void *inputs, void *scratch)
+                     const void *inputs, struct member *member)
 {
     const struct cpu *cpu = run->cpu;
     const struct weight *w = item->part->weight;
@@ -170,7 +170,7 @@ static void run_item(const struct run *run, const struct linear_plan *plan, cons
     struct linear_tile tile = {
         .k = plan->k,
         .n_col = left < cols ? left : cols,
-        .w = weight_panels(cpu, w, item->panel, item->n_panel, scratch),
+        .w = weight_panels(cpu, w, item->panel, item->n_panel, member),
         .panel_bytes = w->panel_bytes,
         .y_stride = w->n_row,
         .bias = item->part->bias ? item->part->bias->vector + first : NULL,
@@ -192,6 +192,6 @@ void linear_run(const struct run *run, const struct op_linear *o, struct ticket 
     uint32_t n_item = plan.n_block * plan.n_row_part, number;
     while ((number = atomic_fetch_add_explicit(&ticket->next, 1, memory_order_relaxed)) < n_item) {
         struct linear_item item = find_item(&plan, number);
-        run_item(run, &plan, &item, inputs, run->cpu->member[member].panels.p);
+        run_item(run, &plan, &item, inputs, &run->cpu->member[member]);
     }
 }

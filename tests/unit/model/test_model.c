@@ -28,7 +28,7 @@ static enum status try_open(struct open_model *o, const struct tiny_shape *s, co
     if (st == ST_OK)
         st = backend_open(device, &options, &o->be, e);
     if (st == ST_OK)
-        st = model_load(o->ck, o->be, &o->m, e);
+        st = model_load(o->ck, o->be, QUANT_NONE, &o->m, e);
     return st;
 }
 

@@ -1,0 +1,79 @@
+/* Panels of codes: what the device keeps of a quantised weight.
+ *
+ * A panel is the codes of 16 columns (see kernels/decode.c), then their scales [n_group][16] in the type that
+ * the checkpoint has them in, then their zeros [n_group][16] if there are any. It is made from 16 rows of the
+ * matrix, which are read from the source, or computed, for that: no more of a matrix than that is ever held
+ * in another form. Whoever multiplies decodes a block of panels into its own scratch first. */
+#include "backend/cpu/cpu_int.h"
+#include <string.h>
+
+static size_t codes_bytes(const struct quant_matrix *m)
+{
+    return (size_t)ceil_div(m->n_col, 8) * quant_code_get(m->code)->bits / 4 * 64;
+}
+
+static size_t scales_bytes(const struct quant_matrix *m)
+{
+    return (size_t)m->n_group * PANEL_COLS * elem_format_get(m->scale_type)->elem_bytes;
+}
+
+size_t quant_panel_bytes(const struct quant_matrix *m)
+{
+    size_t zeros = m->has_zeros ? (size_t)m->n_group * PANEL_COLS : 0;
+    return round_up(codes_bytes(m) + scales_bytes(m) + zeros, 64);
+}
+
+size_t quant_scratch_bytes(const struct quant_matrix *m)
+{
+    return quant_panel_bytes(m) + quant_rows_bytes(m, PANEL_COLS);
+}
+
+static void pack_codes(const struct quant_matrix *m, const uint8_t *code, uint32_t column, uint8_t *to)
+{
+    if (quant_code_get(m->code)->bits == 8)
+        for (uint32_t k = 0; k < m->n_col; k++)
+            to[k / 4 * 64 + column * 4 + k % 4] = code[k];
+    else
+        for (uint32_t k = 0; k < m->n_col; k++)
+            to[k / 8 * 64 + column * 4 + k % 4] |= (uint8_t)((code[k] & 15) << (k % 8 / 4 * 4));
+}
+
+void quant_pack_panel(const struct quant_matrix *m, uint32_t panel, void *rows_memory, uint8_t *to)
+{
+    const struct elem_format *scale = elem_format_get(m->scale_type);
+    uint32_t first = panel * PANEL_COLS, left = m->n_row - first, n = left < PANEL_COLS ? left : PANEL_COLS;
+    struct quant_rows rows = quant_rows_place(m, n, rows_memory);
+    uint8_t *scales = to + codes_bytes(m), *zeros = scales + scales_bytes(m);
+    quant_matrix_rows(m, first, n, &rows);
+    memset(to, 0, quant_panel_bytes(m)); /* columns beyond the matrix, k beyond n_col */
+    for (uint32_t c = 0; c < n; c++) {
+        pack_codes(m, rows.code + (size_t)c * m->n_col, c, to);
+        for (uint32_t g = 0; g < m->n_group; g++) {
+            size_t at = (size_t)g * PANEL_COLS + c, from = (size_t)c * m->n_group + g;
+            scale->encode(scales + at * scale->elem_bytes, &rows.scale[from], 1);
+            if (m->has_zeros)
+                zeros[at] = (uint8_t)rows.zero[from];
+        }
+    }
+}
+
+void quant_decode_panel(const struct cpu *cpu, const struct weight *w, const uint8_t *packed, uint8_t *to)
+{
+    const struct quant_matrix *m = w->quant;
+    struct decode_tile t = {
+        .code = m->code,
+        .table = quant_code_get(m->code)->value,
+        .codes = packed,
+        .k = m->n_col,
+        .scale = packed + codes_bytes(m),
+        .scale_type = m->scale_type,
+        .zero = m->has_zeros ? (const int8_t *)(packed + codes_bytes(m) + scales_bytes(m)) : NULL,
+        .group_size = m->group_size,
+        .group_of = m->group_of,
+        .divisor = m->divisor,
+        .value_type = m->value_type,
+        .to = w->store,
+        .panel = to,
+    };
+    cpu->level->decode->decode(&t);
+}
