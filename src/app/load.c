@@ -86,17 +86,12 @@ static void override_rope(const struct options *o, struct ckpt *c)
 }
 
 /* What --quantize names; QUANT_NONE without it. */
-static enum status quantise_choice(const struct options *o, enum quant_method *out, struct err *e)
+static enum quant_method quantise_choice(const struct options *o)
 {
     const char *name = option_text(o, OPT_QUANTIZE);
-    *out = QUANT_NONE;
-    if (!name || quant_method_find(str_from(name), out))
-        return ST_OK;
-    return err_set(
-        e, ST_UNSUPPORTED,
-        "--quantize %s: that layout is made for one kind of GPU and is not served; serve the model's "
-        "gptq, awq or 16-bit checkpoint",
-        name);
+    enum quant_method method = QUANT_NONE;
+    BUG_ON(name && !quant_method_find(str_from(name), &method)); /* the others were refused */
+    return method;
 }
 
 static void log_weights(const struct model *m)
@@ -111,10 +106,7 @@ enum status loaded_model_open(const struct options *o, const char *dir, struct l
                               struct err *e)
 {
     *out = (struct loaded_model){0};
-    enum quant_method quantise;
-    enum status st = quantise_choice(o, &quantise, e);
-    if (st == ST_OK)
-        st = ckpt_open(dir, &out->ckpt, e);
+    enum status st = ckpt_open(dir, &out->ckpt, e);
     if (st == ST_OK) {
         override_rope(o, out->ckpt);
         struct backend_options bo = {.compute = compute_choice(o, ckpt_config(out->ckpt)),
@@ -124,7 +116,7 @@ enum status loaded_model_open(const struct options *o, const char *dir, struct l
         st = backend_open(option_text(o, OPT_BACKEND), &bo, &out->backend, e);
     }
     if (st == ST_OK)
-        st = model_load(out->ckpt, out->backend, quantise, &out->model, e);
+        st = model_load(out->ckpt, out->backend, quantise_choice(o), &out->model, e);
     if (st == ST_OK)
         log_weights(out->model);
     if (st != ST_OK)

@@ -5,7 +5,6 @@
  */
 #include "base/buf.h"
 #include "ckpt/ckpt_int.h"
-#include "json/json.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -20,7 +19,6 @@
 #define MAX_INDEX_BYTES (100u << 20)
 #define MAX_ARENA_BYTES ((size_t)2 << 30)
 #define SHAPE_TEXT_MAX  256
-#define MAX_JSON_TENSOR (1u << 16)
 
 static enum status path_join(char out[MAX_PATH_BYTES], const char *dir, const char *name, struct err *e)
 {
@@ -291,38 +289,6 @@ enum status ckpt_require(const struct ckpt *c, struct str name, uint32_t n_dim, 
     }
     *out = &x->t;
     return ST_OK;
-}
-
-/* The document must be freed; NULL when the bytes are no JSON object with that field. */
-static struct json_doc *json_of(const struct quant_tensor *t, const char *field, const struct json_val **v)
-{
-    struct json_doc *doc;
-    if (t->n_bytes > MAX_JSON_TENSOR ||
-        json_parse((struct str){t->data, (size_t)t->n_bytes}, 0, &doc, NULL) != ST_OK)
-        return NULL;
-    *v = json_get(json_root(doc), str_from(field));
-    return doc;
-}
-
-bool ckpt_json_number(const struct quant_tensor *t, const char *field, double *out)
-{
-    const struct json_val *v;
-    struct json_doc *doc = json_of(t, field, &v);
-    bool ok = doc && json_f64(v, out);
-    json_free(doc);
-    return ok;
-}
-
-bool ckpt_json_text(const struct quant_tensor *t, const char *field, char *out, size_t out_bytes)
-{
-    const struct json_val *v;
-    struct str s;
-    struct json_doc *doc = json_of(t, field, &v);
-    bool ok = doc && json_str(v, &s) && s.n < out_bytes;
-    if (ok)
-        snprintf(out, out_bytes, STR_FMT, STR_ARG(s));
-    json_free(doc);
-    return ok;
 }
 
 uint64_t ckpt_weight_bytes(const struct ckpt *c)

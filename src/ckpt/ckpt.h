@@ -46,9 +46,8 @@ MUST_CHECK enum status ckpt_require(const struct ckpt *c, struct str name, uint3
                                     const uint64_t *dims, const struct ckpt_tensor **out, struct err *e);
 /* A tensor of numbers or codes; false when there is none of that name, or none in a dtype of this build. */
 bool ckpt_find_stored(const struct ckpt *c, struct str name, struct quant_tensor *out);
-/* A field of the JSON object that a tensor's bytes are; false when it is not there or of another kind. */
-bool ckpt_json_number(const struct quant_tensor *t, const char *field, double *out);
-bool ckpt_json_text(const struct quant_tensor *t, const char *field, char *out, size_t out_bytes);
+/* The same for the quantised formats; valid as long as `c`. */
+struct quant_source ckpt_quant_source(const struct ckpt *c);
 uint64_t ckpt_weight_bytes(const struct ckpt *c);
 
 /* The pages that lie wholly inside a tensor's data are no longer needed in memory (they stay readable). Any

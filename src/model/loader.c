@@ -81,28 +81,10 @@ struct weight *load_vector(struct loader *l, uint32_t n, const char *name_fmt, .
     return load_tensor(l, name, WEIGHT_VECTOR, 1, 1, n);
 }
 
-static bool find_stored(void *arg, struct str name, struct quant_tensor *out)
-{
-    return ckpt_find_stored(arg, name, out);
-}
-
-static bool json_number(void *arg, const struct quant_tensor *t, const char *field, double *out)
-{
-    (void)arg;
-    return ckpt_json_number(t, field, out);
-}
-
-static bool json_text(void *arg, const struct quant_tensor *t, const char *field, char *out, size_t out_bytes)
-{
-    (void)arg;
-    return ckpt_json_text(t, field, out, out_bytes);
-}
-
 /* NULL without a failure: the module is plain. */
 static struct weight *load_quantised(struct loader *l, uint32_t n_out, uint32_t n_in, const char *prefix)
 {
-    const struct quant_source source = {
-        .find = find_stored, .number = json_number, .text = json_text, .arg = (void *)(uintptr_t)l->ck};
+    const struct quant_source source = ckpt_quant_source(l->ck);
     struct quant_matrix *q;
     if (l->status != ST_OK || l->m->quant.method == QUANT_NONE)
         return NULL;
