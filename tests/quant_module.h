@@ -1,5 +1,5 @@
-/* A module's tensors in memory, for tests of the quantised formats: each of a dtype and shape, filled by the test or at
- * random with bytes that mean sound numbers. */
+/* A module's tensors in memory, for tests of the quantised formats: each of a dtype and shape, filled by the
+ * test or at random with bytes that mean sound numbers. */
 #ifndef TESTS_QUANT_MODULE_H
 #define TESTS_QUANT_MODULE_H
 
@@ -19,8 +19,8 @@ struct quant_module {
 };
 
 /* "p.suffix", zeros; n_dim 0 .. 2. */
-static inline void *module_add(struct quant_module *m, const char *suffix, enum tensor_dtype dtype, uint32_t n_dim,
-                               uint64_t dim0, uint64_t dim1)
+static inline void *module_add(struct quant_module *m, const char *suffix, enum tensor_dtype dtype,
+                               uint32_t n_dim, uint64_t dim0, uint64_t dim1)
 {
     struct quant_tensor *t = &m->tensor[m->n];
     uint64_t n = (n_dim > 0 ? dim0 : 1) * (n_dim > 1 ? dim1 : 1);
@@ -88,7 +88,8 @@ static inline bool module_find(void *arg, struct str name, struct quant_tensor *
 }
 
 /* Fields of the tensor's text: "name=value " each. */
-static inline bool module_text(void *arg, const struct quant_tensor *t, const char *field, char *out, size_t out_bytes)
+static inline bool module_text(void *arg, const struct quant_tensor *t, const char *field, char *out,
+                               size_t out_bytes)
 {
     char key[64];
     (void)arg;
@@ -110,16 +111,18 @@ static inline bool module_number(void *arg, const struct quant_tensor *t, const 
 static inline enum status module_open(struct quant_module *m, const struct quant_config *c, uint32_t n_row,
                                       uint32_t n_col, struct quant_matrix **out, struct err *e)
 {
-    struct quant_source source = {.find = module_find, .number = module_number, .text = module_text, .arg = m};
+    struct quant_source source = {
+        .find = module_find, .number = module_number, .text = module_text, .arg = m};
     return quant_matrix_open(c, &source, "p", n_row, n_col, out, e);
 }
 
 /* ---- modules of each kind ---- */
 
-static inline void module_gptq(struct quant_module *m, const struct quant_config *c, uint32_t n_row, uint32_t n_col,
-                               bool act_order)
+static inline void module_gptq(struct quant_module *m, const struct quant_config *c, uint32_t n_row,
+                               uint32_t n_col, bool act_order)
 {
-    uint32_t group = c->group_size ? c->group_size : n_col, n_group = (n_col - 1) / group + 1, per = 32 / c->bits;
+    uint32_t group = c->group_size ? c->group_size : n_col, n_group = (n_col - 1) / group + 1,
+             per = 32 / c->bits;
     module_add(m, "qweight", DTYPE_I32, 2, n_col / per, n_row);
     module_add(m, "qzeros", DTYPE_I32, 2, n_group, n_row / per);
     module_add(m, "scales", DTYPE_F16, 2, n_group, n_row);
@@ -131,7 +134,8 @@ static inline void module_gptq(struct quant_module *m, const struct quant_config
         g_idx[i] = (int32_t)((act_order ? (uint64_t)i * 7919 % n_col : i) / group);
 }
 
-static inline void module_awq(struct quant_module *m, const struct quant_config *c, uint32_t n_row, uint32_t n_col)
+static inline void module_awq(struct quant_module *m, const struct quant_config *c, uint32_t n_row,
+                              uint32_t n_col)
 {
     uint32_t group = c->group_size ? c->group_size : n_col, n_group = (n_col - 1) / group + 1;
     module_add(m, "qweight", DTYPE_I32, 2, n_col, n_row / 8);
@@ -142,7 +146,8 @@ static inline void module_awq(struct quant_module *m, const struct quant_config 
     module_fill(m, "scales", 6, 0.02f);
 }
 
-static inline void module_fp8(struct quant_module *m, const struct quant_config *c, uint32_t n_row, uint32_t n_col)
+static inline void module_fp8(struct quant_module *m, const struct quant_config *c, uint32_t n_row,
+                              uint32_t n_col)
 {
     module_add(m, "weight", DTYPE_F8_E4M3, 2, n_row, n_col);
     if (c->block_rows)
@@ -166,7 +171,8 @@ static inline void module_int8(struct quant_module *m, uint32_t n_row, uint32_t 
     }
 }
 
-static inline void module_plain(struct quant_module *m, enum tensor_dtype dtype, uint32_t n_row, uint32_t n_col)
+static inline void module_plain(struct quant_module *m, enum tensor_dtype dtype, uint32_t n_row,
+                                uint32_t n_col)
 {
     module_add(m, "weight", dtype, 2, n_row, n_col);
     module_fill(m, "weight", 12, 0.5f);

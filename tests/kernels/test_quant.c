@@ -1,8 +1,8 @@
-/* Linear operations by quantised weights: the numbers that a device multiplies are those that quant/ says they are, and
- * the bytes of an answer depend on its own row alone.
+/* Linear operations by quantised weights: the numbers that a device multiplies are those that quant/ says
+ * they are, and the bytes of an answer depend on its own row alone.
  *
- * A unit vector as input picks one column of the weights: the sum has one product that is not zero, so it is exact, and
- * in bf16 compute the weight's bf16. */
+ * A unit vector as input picks one column of the weights: the sum has one product that is not zero, so it is
+ * exact, and in bf16 compute the weight's bf16. */
 #include "kernels/harness.h"
 #include "quant_module.h"
 
@@ -85,8 +85,8 @@ static void close_case(struct opened *o)
 }
 
 /* Rows first .. first + n - 1 of x times the weight, owned by the caller. */
-static float *multiply(const char *isa, enum compute_type compute, const struct opened *o, const struct tensor *x,
-                       uint32_t first, uint32_t n, unsigned n_threads, bool settle)
+static float *multiply(const char *isa, enum compute_type compute, const struct opened *o,
+                       const struct tensor *x, uint32_t first, uint32_t n, unsigned n_threads, bool settle)
 {
     struct device *d = device_open(isa, compute, n_threads);
     struct plain_batch b;
