@@ -244,7 +244,9 @@ static enum status find_tensors(struct quant_matrix *m, const struct quant_sourc
     for (unsigned i = 0; m->format->part[i].suffix; i++) {
         const struct quant_part *part = &m->format->part[i];
         if (!find_part(source, prefix, part->suffix, &m->tensor[i]) && !part->is_optional)
-            return err_set(e, ST_NOT_FOUND, "%s: tensor `%s.%s` is missing: `%s.%s` needs it",
+            return err_set(e, ST_NOT_FOUND,
+                           "%s: tensor `%s.%s` is missing (or its dtype is unknown, or it is not aligned): "
+                           "`%s.%s` needs it",
                            m->tensor[0].file, prefix, part->suffix, prefix, m->format->part[0].suffix);
     }
     return ST_OK;
