@@ -28,14 +28,17 @@ size_t quant_scratch_bytes(const struct quant_matrix *m)
     return quant_panel_bytes(m) + quant_rows_bytes(m, PANEL_COLS);
 }
 
-static void pack_codes(const struct quant_matrix *m, const uint8_t *code, uint32_t column, uint8_t *to)
+/* The codes of one column, 32 bits for each 4 of 8 bits or 8 of 4 bits: of those the second four lie in the
+ * high halves of the bytes of the first four. Columns of `n_col` codes, padded with zeros. */
+static void pack_codes(const uint8_t *code, uint32_t n_col, uint32_t bits, uint32_t column, uint8_t *to)
 {
-    if (quant_code_get(m->code)->bits == 8)
-        for (uint32_t k = 0; k < m->n_col; k++)
-            to[k / 4 * 64 + column * 4 + k % 4] = code[k];
-    else
-        for (uint32_t k = 0; k < m->n_col; k++)
-            to[k / 8 * 64 + column * 4 + k % 4] |= (uint8_t)((code[k] & 15) << (k % 8 / 4 * 4));
+    uint32_t step = 32 / bits;
+    for (uint32_t k = 0; k < n_col; k += step) {
+        uint32_t word[2] = {0, 0}, left = n_col - k;
+        memcpy(word, code + k, left < step ? left : step);
+        uint32_t packed = bits == 8 ? word[0] : word[0] | word[1] << 4;
+        memcpy(to + (k / step * PANEL_COLS + column) * sizeof packed, &packed, sizeof packed);
+    }
 }
 
 void quant_pack_panel(const struct quant_matrix *m, uint32_t panel, void *rows_memory, uint8_t *to)
@@ -47,7 +50,7 @@ void quant_pack_panel(const struct quant_matrix *m, uint32_t panel, void *rows_m
     quant_matrix_rows(m, first, n, &rows);
     memset(to, 0, quant_panel_bytes(m)); /* columns beyond the matrix, k beyond n_col */
     for (uint32_t c = 0; c < n; c++) {
-        pack_codes(m, rows.code + (size_t)c * m->n_col, c, to);
+        pack_codes(rows.code + (size_t)c * m->n_col, m->n_col, quant_code_get(m->code)->bits, c, to);
         for (uint32_t g = 0; g < m->n_group; g++) {
             size_t at = (size_t)g * PANEL_COLS + c, from = (size_t)c * m->n_group + g;
             scale->encode(scales + at * scale->elem_bytes, &rows.scale[from], 1);
