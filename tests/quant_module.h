@@ -91,10 +91,11 @@ static inline bool module_find(void *arg, struct str name, struct quant_tensor *
 static inline bool module_text(void *arg, const struct quant_tensor *t, const char *field, char *out,
                                size_t out_bytes)
 {
-    char key[64];
+    char key[64], state[257] = "";
     (void)arg;
     snprintf(key, sizeof key, "%s=", field);
-    const char *at = strstr(t->data, key);
+    memcpy(state, t->data, t->n_bytes < sizeof state - 1 ? t->n_bytes : sizeof state - 1);
+    const char *at = strstr(state, key);
     if (!at)
         return false;
     at += strlen(key);

@@ -37,7 +37,7 @@ CASES = [
     ("llama-awq",),
     ("llama-gptq-actorder",),
     ("llama-gptq-8bit", "--kv-cache-dtype", "int8"),
-    ("llama-fp8-ct",),
+    ("llama-fp8-static",),
     ("llama-bnb-nf4-serialized", "--compute", "f32"),
     ("llama-q-base", "--quantize", "bitsandbytes-nf4"),
     ("llama-q-base", "--quantize", "eetq"),

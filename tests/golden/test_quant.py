@@ -10,7 +10,6 @@ NumPy into a float32 checkpoint; both checkpoints must give the same logits.
 """
 
 import json
-import math
 import subprocess
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from quant_checkpoints import KINDS, MADE, write_made, write_pair
-from test_logits import DEVICES, PROGRAM, TESTDATA, first_close_call, needs_testdata, run_logits
+from test_logits import DEVICES, PROGRAM, TESTDATA, assert_within_rounding, needs_testdata, run_logits
 
 STORED = ("gptq", "awq", "fp8", "bnb")
 ON_THE_FLY = {"bnb-nf4": "bitsandbytes-nf4", "bnb-fp4": "bitsandbytes-fp4", "bnb-int8": "bitsandbytes",
@@ -64,15 +63,7 @@ def test_f32_equals_the_reference(case, device, isa, tmp_path):
 @pytest.mark.parametrize("case", cases(), ids=lambda c: c[1])
 def test_bf16_is_within_its_arithmetic(case, device, isa, tmp_path):
     prompts, answers, logits, layers = run(case, "bf16", device, isa, tmp_path)
-    tolerance = 5 * 2**-9 * math.sqrt((10 * layers + 2) / 3)
-    largest = 0
-    for k, want in golden_logits(case[1]).items():
-        largest = max(largest, np.abs(want).max())
-        error = np.abs(logits[k] - want).max() / np.abs(want).max()
-        assert error <= tolerance, f"{k}: {error:.2e} of the largest logit, {tolerance:.2e} allowed"
-    for prompt, answer in zip(prompts, answers):
-        n = first_close_call(prompt, tolerance * largest)
-        assert answer["greedy_ids"][:n] == prompt["greedy_ids"][:n]
+    assert_within_rounding(10 * layers + 2, golden_logits(case[1]), prompts, answers, logits)
 
 
 # ---- formats that no golden has ----
