@@ -260,7 +260,8 @@ def test_what_platforms_set_for_everybody_is_taken_without_a_word():
 
 @pytest.mark.parametrize("env,name,value", [
     ({"HF_MODEL_REVISION": "main"}, None, "environment variable HF_MODEL_REVISION is not served"),
-    ({"HF_MODEL_QUANTIZE": "awq"}, None, "environment variable HF_MODEL_QUANTIZE is not served"),
+    ({"HF_MODEL_QUANTIZE": "awq"}, "quantize", "awq"),
+    ({"HF_MODEL_QUANTIZE": "exl2"}, None, "environment variable HF_MODEL_QUANTIZE: `exl2` is a layout for one kind"),
     ({"SM_NUM_GPUS": "4"}, None, "environment variable SM_NUM_GPUS: `4` is not served"),
     ({"SM_NUM_GPUS": "1"}, "num-shard", "1"),
     ({"HF_MODEL_TRUST_REMOTE_CODE": "true"}, "trust-remote-code", "true"),
