@@ -25,7 +25,7 @@ static float largest_magnitude(const float *x, size_t n)
         uint32_t mag = f32_bits(x[i]) & 0x7fffffffu;
         max = mag > max ? mag : max;
     }
-    return f32_from_bits(max);
+    return f32_from_bits(max > 0x7f800000u ? 0x7fc00000u : max); /* one NaN is as good as another */
 }
 
 static enum status expect_plain(const struct quant_matrix *m, struct err *e)
@@ -63,7 +63,7 @@ static inline void quantise_rows(const struct quant_matrix *m, uint32_t first, u
             uint32_t n = m->n_col - k < CHUNK ? m->n_col - k : CHUNK;
             tensor_numbers(&m->tensor[0], row + k, n, x);
             float some = largest_magnitude(x, n);
-            largest = some <= largest ? largest : some; /* a NaN stays */
+            largest = f32_bits(some) > f32_bits(largest) ? some : largest;
         }
         float scale = out->scale[r] = scale_of(largest);
         for (uint32_t k = 0; k < m->n_col; k += CHUNK) {

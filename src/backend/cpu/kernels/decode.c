@@ -2,23 +2,37 @@
  * instruction-set level.
  *
  * A line of 64 bytes holds the codes of 16 columns, 32 bits each: 8 of 4 bits or 4 of 8 bits, in k order but
- * that the high halves of bytes come after all low ones (what an 8-bit dot product wants). Every number is
- * computed by the operations that quant/matrix.h states, so the bytes are the same at every level. */
+ * that the high halves of bytes come after all low ones (what an 8-bit dot product wants). As many columns as
+ * a register has lanes are decoded at once, for all k. Every number is computed by the operations that
+ * quant/matrix.h states, so the bytes are the same at every level. */
 #include "backend/cpu/kernels/kernels_int.h"
 #include "quant/convert.h"
 #ifdef __AVX2__
 #include <immintrin.h>
 #endif
 
-#define STEP 8 /* columns of a row that are decoded together */
+#if defined(__AVX512F__)
+#define LANES 16
+#elif defined(__AVX2__)
+#define LANES 8
+#else
+#define LANES 4
+#endif
+#define STEP 8 /* k that are decoded together */
 
-typedef float vf __attribute__((vector_size(64)));
-typedef int32_t vi __attribute__((vector_size(64)));
-typedef uint32_t vu __attribute__((vector_size(64)));
-typedef int8_t vb __attribute__((vector_size(16)));
+typedef float vf __attribute__((vector_size(4 * LANES)));
+typedef int32_t vi __attribute__((vector_size(4 * LANES)));
+typedef uint32_t vu __attribute__((vector_size(4 * LANES)));
+typedef uint16_t vh __attribute__((vector_size(2 * LANES)));
 
-/* How codes become values. */
-enum kind { KIND_TABLE, KIND_INT8, KIND_FP8 };
+/* What a loop knows when it is compiled. */
+struct shape {
+    enum { KIND_TABLE, KIND_INT8, KIND_FP8 } kind; /* how codes become values */
+    /* Groups of whole steps; of any number of k; or listed for each k. */
+    enum { GROUPS_OF_STEPS, GROUPS_IN_ORDER, GROUPS_LISTED } groups;
+    enum elem_type to;
+    bool plain; /* value * scale is the number */
+};
 
 static ALWAYS_INLINE vu load_line(const void *p)
 {
@@ -27,9 +41,24 @@ static ALWAYS_INLINE vu load_line(const void *p)
     return v;
 }
 
-static ALWAYS_INLINE vf choose(vi mask, vf a, vf b)
+/* Lane by lane, mag < bound ? below : else_; all are below 2^31. */
+static ALWAYS_INLINE vf where_less(vu mag, int32_t bound, vf below, vf else_)
 {
-    return (vf)(((vi)a & mask) | ((vi)b & ~mask));
+#if defined(__AVX512F__)
+    return (vf)_mm512_mask_blend_ps(_mm512_cmplt_epi32_mask((__m512i)mag, _mm512_set1_epi32(bound)),
+                                    (__m512)else_, (__m512)below);
+#elif defined(__AVX2__)
+    __m256i less = _mm256_cmpgt_epi32(_mm256_set1_epi32(bound), (__m256i)mag);
+    return (vf)_mm256_blendv_ps((__m256)else_, (__m256)below, (__m256)less);
+#else
+    vi less = (vi)mag < bound;
+    return (vf)(((vi)below & less) | ((vi)else_ & ~less));
+#endif
+}
+
+static ALWAYS_INLINE vu splat(uint32_t x)
+{
+    return x - (vu){0};
 }
 
 /* table[index % 16] */
@@ -38,20 +67,12 @@ static ALWAYS_INLINE vf look_up(const float *table, vu index)
 #if defined(__AVX512F__)
     return (vf)_mm512_permutexvar_ps((__m512i)index, _mm512_loadu_ps(table));
 #elif defined(__AVX2__)
-    __m256 low = _mm256_loadu_ps(table), high = _mm256_loadu_ps(table + 8);
-    __m256i half[2];
-    vf y;
-    memcpy(half, &index, sizeof half);
-    for (int i = 0; i < 2; i++) {
-        __m256 v =
-            _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, half[i]), _mm256_permutevar8x32_ps(high, half[i]),
-                             _mm256_castsi256_ps(_mm256_slli_epi32(half[i], 28)));
-        memcpy((char *)&y + 32 * i, &v, sizeof v);
-    }
-    return y;
+    __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), (__m256i)index);
+    __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 8), (__m256i)index);
+    return (vf)_mm256_blendv_ps(low, high, (__m256)(index << 28));
 #else
     vf y;
-    for (int i = 0; i < PANEL_COLS; i++)
+    for (int i = 0; i < LANES; i++)
         y[i] = table[index[i] & 15];
     return y;
 #endif
@@ -61,83 +82,84 @@ static ALWAYS_INLINE vf fp8_values(vu byte)
 {
     vu mag = byte & 0x7f;
     vf normal = (vf)((mag << 20) + (120u << 23)), small = __builtin_convertvector((vi)mag, vf) * 0x1p-9f;
-    vf y = choose((vi)(mag < 8), small, normal);
-    y = choose((vi)(mag == 0x7f), (vf)(mag * 0 + 0x7fc00000u), y);
+    vf y = where_less(mag, 0x7f, where_less(mag, 8, small, normal), (vf)splat(0x7fc00000));
     return (vf)((vu)y | (byte & 0x80) << 24);
 }
 
-/* The values of column k + i of a step whose lines begin at `line`. */
-static ALWAYS_INLINE vf values(const uint8_t *line, int i, enum kind kind, const float *table)
+/* The values of k + i of the step whose lines begin at `line`. */
+static ALWAYS_INLINE vf values(const uint8_t *line, uint32_t i, struct shape s, const float *table)
 {
-    if (kind == KIND_TABLE)
-        return look_up(table, load_line(line) >> (unsigned)(i < 4 ? 8 * i : 8 * i - 28));
+    unsigned at = 8 * (i % 4);
+    if (s.kind == KIND_TABLE)
+        return look_up(table, load_line(line) >> (i < 4 ? at : at + 4));
     vu x = load_line(line + i / 4 * 64);
-    unsigned at = 8 * ((unsigned)i % 4);
-    if (kind == KIND_INT8)
+    if (s.kind == KIND_INT8)
         return __builtin_convertvector((vi)(x << (24 - at)) >> 24, vf);
     return fp8_values(x >> at & 0xff);
 }
 
-/* 16 numbers of 16 bits as float32. */
-static ALWAYS_INLINE vf load_f16(const uint16_t *p)
+/* Numbers of 16 bits as float32. */
+static ALWAYS_INLINE vf load_halves(const uint16_t *p, enum elem_type type)
 {
+    vh h;
+    memcpy(&h, p, sizeof h);
+    if (type == ELEM_BF16)
+        return (vf)(__builtin_convertvector(h, vu) << 16);
 #if defined(__AVX512F__)
-    return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+    return (vf)_mm512_cvtph_ps((__m256i)h);
+#elif defined(__AVX2__)
+    return (vf)_mm256_cvtph_ps((__m128i)h);
 #else
     vf y;
-    for (int i = 0; i < PANEL_COLS; i++)
-        y[i] = f32_from_f16(p[i]);
+    for (int i = 0; i < LANES; i++)
+        y[i] = f32_from_f16(h[i]);
     return y;
 #endif
 }
 
-static ALWAYS_INLINE vf load_scale(const struct decode_tile *t, uint32_t group)
+static ALWAYS_INLINE vf load_scale(const struct decode_tile *t, uint32_t group, uint32_t column)
 {
-    size_t at = (size_t)group * PANEL_COLS;
+    size_t at = (size_t)group * PANEL_COLS + column;
+    if (t->scale_type != ELEM_F32)
+        return load_halves((const uint16_t *)t->scale + at, t->scale_type);
     vf y;
-    if (t->scale_type == ELEM_F16)
-        return load_f16((const uint16_t *)t->scale + at);
-    if (t->scale_type == ELEM_F32) {
-        memcpy(&y, (const float *)t->scale + at, sizeof y);
-        return y;
-    }
-    for (int i = 0; i < PANEL_COLS; i++)
-        y[i] = f32_from_bf16(((const uint16_t *)t->scale)[at + (size_t)i]);
+    memcpy(&y, (const float *)t->scale + at, sizeof y);
     return y;
 }
 
-static ALWAYS_INLINE vf load_zero(const struct decode_tile *t, uint32_t group)
+static ALWAYS_INLINE vf load_zero(const struct decode_tile *t, uint32_t group, uint32_t column)
 {
-    vb z;
     if (!t->zero)
         return (vf){0};
-    memcpy(&z, t->zero + (size_t)group * PANEL_COLS, sizeof z);
-    return __builtin_convertvector(z, vf);
+    const int8_t *p = t->zero + (size_t)group * PANEL_COLS + column;
+#if defined(__AVX512F__)
+    return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+#elif defined(__AVX2__)
+    return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+#else
+    vf y;
+    for (int i = 0; i < LANES; i++)
+        y[i] = p[i];
+    return y;
+#endif
 }
 
-/* Rounded to bf16: in the upper half of each lane, the lower half is zero. */
-static ALWAYS_INLINE vu bf16_bits(vf x, bool maybe_nan)
+/* Rounded to bf16: in the upper half of each lane, the lower half is zero. The only NaN is the common one,
+ * which rounds to itself. */
+static ALWAYS_INLINE vu bf16_bits(vf x)
 {
-    vu u = (vu)x, rounded = (u + 0x7fff + (u >> 16 & 1)) & 0xffff0000u;
-    if (!maybe_nan)
-        return rounded;
-    vi nan = (vi)((u & 0x7fffffff) > 0x7f800000);
-    return (vu)choose(nan, (vf)((u & 0xffff0000u) | 0x00400000u), (vf)rounded);
+    vu u = (vu)x;
+    return (u + 0x7fff + (u >> 16 & 1)) & 0xffff0000u;
 }
 
 static ALWAYS_INLINE vf as_f16(vf x)
 {
 #if defined(__AVX512F__)
     return (vf)_mm512_cvtph_ps(_mm512_cvtps_ph((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-#elif defined(__F16C__)
-    __m256 half[2];
-    memcpy(half, &x, sizeof half);
-    for (int i = 0; i < 2; i++)
-        half[i] = _mm256_cvtph_ps(_mm256_cvtps_ph(half[i], _MM_FROUND_TO_NEAREST_INT));
-    memcpy(&x, half, sizeof x);
-    return x;
+#elif defined(__AVX2__)
+    return (vf)_mm256_cvtph_ps(_mm256_cvtps_ph((__m256)x, _MM_FROUND_TO_NEAREST_INT));
 #else
-    for (int i = 0; i < PANEL_COLS; i++)
+    for (int i = 0; i < LANES; i++)
         x[i] = f32_from_f16(f16_from_f32(x[i]));
     return x;
 #endif
@@ -150,88 +172,111 @@ static ALWAYS_INLINE vf finish(const struct decode_tile *t, vf x)
         x /= t->divisor;
     if (t->value_type == ELEM_F16)
         return as_f16(x);
-    return t->value_type == ELEM_BF16 ? (vf)bf16_bits(x, true) : x;
+    return t->value_type == ELEM_BF16 ? (vf)bf16_bits(x) : x;
 }
 
-static ALWAYS_INLINE void store_step(const struct decode_tile *t, uint32_t k, const vf *x, enum kind kind,
-                                     enum elem_type to)
+static ALWAYS_INLINE void store_step(const struct decode_tile *t, uint32_t k, uint32_t column, const vf *x,
+                                     struct shape s)
 {
-    bool maybe_nan = kind == KIND_FP8;
     uint32_t n = t->k - k < STEP ? t->k - k : STEP;
-    if (to == ELEM_F32) {
-        memcpy((float *)t->panel + (size_t)k * PANEL_COLS, x, n * sizeof *x);
+    if (s.to == ELEM_F32) {
+        float *to = (float *)t->panel + (size_t)k * PANEL_COLS + column;
+        for (uint32_t i = 0; i < n; i++, to += PANEL_COLS)
+            memcpy(to, &x[i], sizeof *x);
         return;
     }
-    vu pairs[STEP / 2];
-    for (int i = 0; i < STEP; i += 2)
-        pairs[i / 2] = bf16_bits(x[i], maybe_nan) >> 16 | bf16_bits(x[i + 1], maybe_nan);
-    if (n % 2)
-        pairs[n / 2] &= 0xffff;
-    memcpy((uint16_t *)t->panel + (size_t)k * PANEL_COLS, pairs, (n + 1) / 2 * sizeof *pairs);
-}
-
-/* Groups of whole steps, and nothing to finish. */
-static ALWAYS_INLINE void decode_even(const struct decode_tile *t, enum kind kind, enum elem_type to)
-{
-    const uint8_t *line = t->codes;
-    uint32_t group = 0, left = t->group_size;
-    vf scale = load_scale(t, 0), zero = load_zero(t, 0), x[STEP];
-    for (uint32_t k = 0; k < t->k; k += STEP, line += kind == KIND_TABLE ? 64 : 128) {
-        if (left == 0) {
-            group++;
-            left = t->group_size;
-            scale = load_scale(t, group);
-            zero = load_zero(t, group);
-        }
-        left -= left < STEP ? left : STEP;
-#pragma GCC unroll 8
-        for (int i = 0; i < STEP; i++)
-            x[i] = (values(line, i, kind, t->table) - zero) * scale;
-        store_step(t, k, x, kind, to);
+    uint32_t *to = (uint32_t *)t->panel + (size_t)(k / 2) * PANEL_COLS + column;
+#pragma GCC unroll 4
+    for (uint32_t i = 0; i < STEP; i += 2, to += PANEL_COLS) {
+        vu pairs = bf16_bits(x[i]) >> 16 | bf16_bits(x[i + 1]);
+        if (i + 1 == n)
+            pairs &= 0xffff;
+        if (i < n)
+            memcpy(to, &pairs, sizeof pairs);
     }
 }
 
-static ALWAYS_INLINE void decode_any(const struct decode_tile *t, enum kind kind, enum elem_type to)
+/* The scales and zeros that hold for some k on. */
+struct group {
+    uint32_t number, left; /* left: k until the next one */
+    vf scale, zero;
+};
+
+static ALWAYS_INLINE void group_load(struct group *g, const struct decode_tile *t, uint32_t number,
+                                     uint32_t column)
 {
-    const uint8_t *line = t->codes;
+    g->number = number;
+    g->left = t->group_size;
+    g->scale = load_scale(t, number, column);
+    g->zero = load_zero(t, number, column);
+}
+
+static ALWAYS_INLINE void decode_columns(const struct decode_tile *t, uint32_t column, struct shape s)
+{
+    const uint8_t *line = t->codes + (size_t)column * 4;
+    struct group g;
     vf x[STEP];
-    for (uint32_t k = 0; k < t->k; k += STEP, line += kind == KIND_TABLE ? 64 : 128) {
+    group_load(&g, t, 0, column);
+    for (uint32_t k = 0; k < t->k; k += STEP, line += s.kind == KIND_TABLE ? 64 : 128) {
+        if (s.groups == GROUPS_OF_STEPS && g.left == 0)
+            group_load(&g, t, g.number + 1, column);
+        if (s.groups == GROUPS_OF_STEPS)
+            g.left -= g.left < STEP ? g.left : STEP;
 #pragma GCC unroll 8
-        for (int i = 0; i < STEP; i++) {
-            uint32_t at = k + (uint32_t)i < t->k ? k + (uint32_t)i : t->k - 1;
-            uint32_t group = t->group_of ? t->group_of[at] : at / t->group_size;
-            x[i] = finish(t, (values(line, i, kind, t->table) - load_zero(t, group)) * load_scale(t, group));
+        for (uint32_t i = 0; i < STEP; i++) {
+            if (s.groups == GROUPS_LISTED && k + i < t->k)
+                group_load(&g, t, t->group_of[k + i], column);
+            if (s.groups == GROUPS_IN_ORDER && g.left == 0 && k + i < t->k)
+                group_load(&g, t, g.number + 1, column);
+            if (s.groups == GROUPS_IN_ORDER)
+                g.left -= g.left > 0;
+            x[i] = (values(line, i, s, t->table) - g.zero) * g.scale;
+            if (!s.plain)
+                x[i] = finish(t, x[i]);
         }
-        store_step(t, k, x, kind, to);
+        store_step(t, k, column, x, s);
     }
 }
 
-static bool is_even(const struct decode_tile *t)
+static ALWAYS_INLINE void decode_shape(const struct decode_tile *t, struct shape s)
 {
-    return !t->group_of && (t->group_size % STEP == 0 || t->group_size == t->k) && t->divisor == 1 &&
-           (t->value_type == ELEM_F32 || t->value_type == t->to);
+    for (uint32_t column = 0; column < PANEL_COLS; column += LANES)
+        decode_columns(t, column, s);
 }
 
-static ALWAYS_INLINE void decode_kind(const struct decode_tile *t, enum kind kind)
+static ALWAYS_INLINE void decode_kind(const struct decode_tile *t, struct shape s)
 {
-    if (is_even(t) && t->to == ELEM_BF16)
-        decode_even(t, kind, ELEM_BF16);
-    else if (is_even(t) && t->value_type == ELEM_F32)
-        decode_even(t, kind, ELEM_F32);
-    else if (t->to == ELEM_BF16)
-        decode_any(t, kind, ELEM_BF16);
-    else
-        decode_any(t, kind, ELEM_F32);
+    bool whole_steps = t->group_size % STEP == 0 || t->group_size == t->k;
+    unsigned groups = t->group_of ? GROUPS_LISTED : whole_steps ? GROUPS_OF_STEPS : GROUPS_IN_ORDER;
+    bool plain = t->divisor == 1 && (t->value_type == ELEM_F32 || t->value_type == s.to);
+#pragma GCC unroll 6
+    for (unsigned i = 0; i < 6; i++) {
+        s.groups = i / 2;
+        s.plain = i % 2;
+        if (i / 2 == groups && s.plain == plain)
+            decode_shape(t, s);
+    }
+}
+
+static ALWAYS_INLINE void decode_to(const struct decode_tile *t, struct shape s)
+{
+    if (t->to == ELEM_BF16) {
+        s.to = ELEM_BF16;
+        decode_kind(t, s);
+    } else {
+        s.to = ELEM_F32;
+        decode_kind(t, s);
+    }
 }
 
 static void decode(const struct decode_tile *t)
 {
     if (t->table)
-        decode_kind(t, KIND_TABLE);
+        decode_to(t, (struct shape){.kind = KIND_TABLE});
     else if (t->code == CODE_INT8)
-        decode_kind(t, KIND_INT8);
+        decode_to(t, (struct shape){.kind = KIND_INT8});
     else
-        decode_kind(t, KIND_FP8);
+        decode_to(t, (struct shape){.kind = KIND_FP8});
 }
 
 #define JOIN_(a, b) a##b
