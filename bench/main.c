@@ -20,7 +20,8 @@ static const char usage[] =
     "  --threads N      default: the CPUs this process may use\n"
     "  --isa NAME       instruction set: %s\n"
     "  --compute T      bf16 (default) or f32\n"
-    "  --quantize X     eetq, fp8, bitsandbytes, bitsandbytes-nf4 or bitsandbytes-fp4\n"
+    "  --quantize X     eetq, fp8, bitsandbytes, bitsandbytes-nf4 or bitsandbytes-fp4 for the linear "
+    "weights\n"
     "  --prompt N       tokens of the prefill (default 512)\n"
     "  --decode N       tokens decoded a round (default 16)\n"
     "  --rounds N       medians of this many (default 5)\n";
