@@ -11,5 +11,6 @@ int command_tokenize(const struct options *o);
 int command_template(const struct options *o);
 int command_healthcheck(const struct options *o);
 int command_download_weights(const struct options *o);
+int command_print_schema(const struct options *o);
 
 #endif

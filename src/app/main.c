@@ -39,7 +39,7 @@ static const struct command {
      "whether a model's folder is complete and readable"},
     {"quantize", NULL, TAKES_MODEL,
      "not served by this version: weights are served as the checkpoint has them"},
-    {"print-schema", NULL, 0, "not served by this version"},
+    {"print-schema", command_print_schema, 0, "the OpenAPI document of the HTTP API"},
 };
 
 static const struct command *command_find(const char *name)
