@@ -19,6 +19,11 @@
 #define LANES 4
 #endif
 #define STEP 8 /* k that are decoded together */
+#if LANES > 4
+#define UNROLL_STEP _Pragma("GCC unroll 8")
+#else
+#define UNROLL_STEP _Pragma("GCC unroll 1") /* table look-ups lane by lane are long enough */
+#endif
 
 typedef float vf __attribute__((vector_size(4 * LANES)));
 typedef int32_t vi __attribute__((vector_size(4 * LANES)));
@@ -186,7 +191,7 @@ static ALWAYS_INLINE void store_step(const struct decode_tile *t, uint32_t k, ui
         return;
     }
     uint32_t *to = (uint32_t *)t->panel + (size_t)(k / 2) * PANEL_COLS + column;
-#pragma GCC unroll 4
+    UNROLL_STEP
     for (uint32_t i = 0; i < STEP; i += 2, to += PANEL_COLS) {
         vu pairs = bf16_bits(x[i]) >> 16 | bf16_bits(x[i + 1]);
         if (i + 1 == n)
@@ -222,7 +227,7 @@ static ALWAYS_INLINE void decode_columns(const struct decode_tile *t, uint32_t c
             group_load(&g, t, g.number + 1, column);
         if (s.groups == GROUPS_OF_STEPS)
             g.left -= g.left < STEP ? g.left : STEP;
-#pragma GCC unroll 8
+        UNROLL_STEP
         for (uint32_t i = 0; i < STEP; i++) {
             if (s.groups == GROUPS_LISTED && k + i < t->k)
                 group_load(&g, t, t->group_of[k + i], column);
