@@ -84,25 +84,39 @@ static void close_case(struct opened *o)
     free(o->number);
 }
 
+/* How a product is asked for. */
+struct way {
+    const char *isa; /* NULL: the reference */
+    enum compute_type compute;
+    unsigned n_threads;
+    bool settle, onto; /* onto: with a bias, added to what is there */
+};
+
 /* Rows first .. first + n - 1 of x times the weight, owned by the caller. */
-static float *multiply(const char *isa, enum compute_type compute, const struct opened *o,
-                       const struct tensor *x, uint32_t first, uint32_t n, unsigned n_threads, bool settle)
+static float *multiply(struct way way, const struct opened *o, const struct tensor *x, uint32_t first,
+                       uint32_t n)
 {
-    struct device *d = device_open(isa, compute, n_threads);
+    struct device *d = device_open(way.isa, way.compute, way.n_threads);
+    struct tensor bias = tensor_random(20, ELEM_F32, 1, o->matrix->n_row, 1),
+                  before = tensor_random(21, ELEM_F32, first + n, o->matrix->n_row, 1);
     struct plain_batch b;
     plain_batch_init(&b, n);
     for (uint32_t i = 0; i < n; i++)
         b.id[i] = (int32_t)(first + i);
     device_begin(d, n);
-    uint32_t in = device_input(d, x), y = program_value(&d->program, n, o->matrix->n_row);
-    program_op(&d->program, OP_LINEAR)->linear = (struct op_linear){
-        .x = in, .n_part = 1, .part = {{.weight = device_quantised(d, o->matrix), .y = y}}};
-    if (settle)
+    struct linear_part part = {.weight = device_quantised(d, o->matrix), .accumulate = way.onto};
+    uint32_t in = device_input(d, x);
+    part.bias = way.onto ? device_weight(d, &bias, WEIGHT_VECTOR) : NULL;
+    part.y = way.onto ? device_input(d, &before) : program_value(&d->program, n, o->matrix->n_row);
+    program_op(&d->program, OP_LINEAR)->linear = (struct op_linear){.x = in, .n_part = 1, .part = {part}};
+    if (way.settle)
         device_settle(d);
     device_run(d, &b.in);
-    float *got = copy_floats(device_read(d, y), (size_t)n * o->matrix->n_row);
+    float *got = copy_floats(device_read(d, part.y), (size_t)n * o->matrix->n_row);
     plain_batch_fini(&b);
     device_close(d);
+    tensor_free(&bias);
+    tensor_free(&before);
     return got;
 }
 
@@ -115,19 +129,18 @@ static struct tensor unit_vectors(uint32_t n)
     return x;
 }
 
-static void check_numbers(const char *isa, enum compute_type compute, const struct quant_case *c,
-                          const struct opened *o, bool settle)
+static void check_numbers(struct way way, const struct quant_case *c, const struct opened *o)
 {
     struct tensor x = unit_vectors(c->n_col);
-    float *y = multiply(isa, compute, o, &x, 0, c->n_col, 2, settle);
+    float *y = multiply(way, o, &x, 0, c->n_col);
     for (uint32_t r = 0; r < c->n_row; r++)
         for (uint32_t k = 0; k < c->n_col; k++) {
             float want = o->number[(size_t)r * c->n_col + k], got = y[(size_t)k * c->n_row + r];
-            if (compute == COMPUTE_BF16)
+            if (way.compute == COMPUTE_BF16)
                 want = f32_from_bf16(bf16_from_f32(want));
             if (got != want)
-                fail_msg("%s, %s, %s: [%u][%u] is %.9g, not %.9g", c->what, isa ? isa : "ref",
-                         compute == COMPUTE_BF16 ? "bf16" : "f32", r, k, (double)got, (double)want);
+                fail_msg("%s, %s, %s: [%u][%u] is %.9g, not %.9g", c->what, way.isa ? way.isa : "ref",
+                         way.compute == COMPUTE_BF16 ? "bf16" : "f32", r, k, (double)got, (double)want);
         }
     free(y);
     tensor_free(&x);
@@ -141,30 +154,38 @@ static void test_numbers_are_exact(void **state)
     for (size_t i = 0; i < N_CASE; i++) {
         struct opened o = open_case(&cases[i]);
         for (unsigned bf16 = 0; bf16 < 2; bf16++) {
-            enum compute_type compute = bf16 ? COMPUTE_BF16 : COMPUTE_F32;
-            check_numbers(NULL, compute, &cases[i], &o, false);
-            for (unsigned j = 0; j < n_isa; j++) {
-                check_numbers(isa[j], compute, &cases[i], &o, false);
-                check_numbers(isa[j], compute, &cases[i], &o, true);
+            struct way way = {.compute = bf16 ? COMPUTE_BF16 : COMPUTE_F32, .n_threads = 2};
+            check_numbers(way, &cases[i], &o);
+            for (unsigned j = 0; j < 2 * n_isa; j++) {
+                way.isa = isa[j / 2];
+                way.settle = j % 2;
+                check_numbers(way, &cases[i], &o);
             }
         }
         close_case(&o);
     }
 }
 
-static void check_rows(const char *isa, enum compute_type compute, const struct opened *o)
+/* All rows at once, then parts of them, one row first: the same bytes. */
+static void check_rows(struct way way, const struct opened *o)
 {
     const uint32_t n = 41, n_out = o->matrix->n_row;
     struct tensor x = tensor_random(3, ELEM_F32, n, o->matrix->n_col, 1);
-    float *want = multiply(isa, compute, o, &x, 0, n, 1, true);
-    for (unsigned threads = 1; threads <= 3; threads++) {
-        float *got = multiply(isa, compute, o, &x, 0, n, threads, threads == 2);
-        assert_same(isa, got, want, (size_t)n * n_out);
+    way.n_threads = 1;
+    way.settle = true;
+    float *want = multiply(way, o, &x, 0, n);
+    for (way.n_threads = 1; way.n_threads <= 3; way.n_threads++) {
+        way.settle = way.n_threads == 2;
+        float *got = multiply(way, o, &x, 0, n);
+        assert_same(way.isa, got, want, (size_t)n * n_out);
         free(got);
     }
-    for (uint32_t row = 0, part = 1; row + part <= n; row += part, part = part % 13 + 2) {
-        float *got = multiply(isa, compute, o, &x, row, part, 1, row % 2);
-        assert_same(isa, got, want + (size_t)row * n_out, (size_t)part * n_out);
+    way.n_threads = 1;
+    static const uint32_t parts[] = {1, 1, 3, 5, 7, 9, 1, 12, 2};
+    for (uint32_t row = 0, i = 0; row < n; row += parts[i++]) {
+        way.settle = i % 2;
+        float *got = multiply(way, o, &x, row, parts[i]);
+        assert_same(way.isa, got, want + (size_t)row * n_out, (size_t)parts[i] * n_out);
         free(got);
     }
     free(want);
@@ -178,10 +199,10 @@ static void test_bytes_depend_on_the_row_alone(void **state)
     unsigned n_isa = isa_list(isa);
     for (size_t i = 0; i < N_CASE; i++) {
         struct opened o = open_case(&cases[i]);
-        for (unsigned j = 0; j < n_isa; j++) {
-            check_rows(isa[j], COMPUTE_F32, &o);
-            check_rows(isa[j], COMPUTE_BF16, &o);
-        }
+        for (unsigned j = 0; j < n_isa * 4; j++)
+            check_rows(
+                (struct way){.isa = isa[j / 4], .compute = j & 1 ? COMPUTE_BF16 : COMPUTE_F32, .onto = j & 2},
+                &o);
         close_case(&o);
     }
 }

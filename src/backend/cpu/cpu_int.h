@@ -140,6 +140,10 @@ const uint8_t *weight_panels(const struct cpu *cpu, const struct weight *w, uint
 /* One row as float32, n_col of them. */
 void weight_row(const struct cpu *cpu, const struct weight *w, uint32_t row, float *y);
 
+/* A quantised weight's panel of codes: where the settled weight has it, or packed into the member's scratch.
+ */
+const uint8_t *weight_codes(const struct weight *w, uint32_t panel, struct member *member);
+
 /* ---- quant_panels.c ---- */
 size_t quant_panel_bytes(const struct quant_matrix *m);
 /* Of a panel and the rows it is made of. */
@@ -147,6 +151,9 @@ size_t quant_scratch_bytes(const struct quant_matrix *m);
 /* `rows_memory`: quant_rows_bytes() of 16 rows. */
 void quant_pack_panel(const struct quant_matrix *m, uint32_t panel, void *rows_memory, uint8_t *to);
 void quant_decode_panel(const struct cpu *cpu, const struct weight *w, const uint8_t *packed, uint8_t *to);
+/* One row by one panel without decoding it first; false, and nothing done, where that cannot be. */
+bool quant_multiply_panel(const struct cpu *cpu, const struct weight *w, const uint8_t *packed,
+                          const struct linear_tile *row);
 
 /* ---- kv.c ---- */
 uint64_t cpu_kv_page_bytes(const struct backend *b, const struct kv_desc *d);

@@ -28,7 +28,7 @@ static const struct {
     {{"avx512", &elementwise_avx512, &linear_avx512, &linear_avx512, &attention_avx512, &decode_avx512},
      HAS_AVX2 | HAS_AVX512},
     {{"avx512_bf16", &elementwise_avx512, &linear_avx512, &linear_avx512_bf16, &attention_avx512,
-      &decode_avx512},
+      &decode_avx512_bf16},
      HAS_AVX2 | HAS_AVX512 | HAS_AVX512_BF16},
 #endif
 };

@@ -160,6 +160,30 @@ static struct linear_item find_item(const struct linear_plan *plan, uint32_t num
     };
 }
 
+/* One row by codes: multiplied as they are decoded. False, and nothing done, where that cannot be. */
+static bool run_codes(const struct run *run, const struct linear_plan *plan, const struct linear_item *item,
+                      const void *inputs, struct member *member)
+{
+    const struct weight *w = item->part->weight;
+    if (!w->quant || plan->n_row != 1)
+        return false;
+    for (uint32_t p = item->panel; p < item->panel + item->n_panel; p++) {
+        uint32_t first = p * PANEL_COLS, left = w->n_row - first;
+        struct linear_tile row = {
+            .a = inputs,
+            .n_row = 1,
+            .k = plan->k,
+            .n_col = left < PANEL_COLS ? left : PANEL_COLS,
+            .y = run_row(run, item->part->y, 0) + first,
+            .bias = item->part->bias ? item->part->bias->vector + first : NULL,
+            .accumulate = item->part->accumulate,
+        };
+        if (!quant_multiply_panel(run->cpu, w, weight_codes(w, p, member), &row))
+            return false;
+    }
+    return true;
+}
+
 static void run_item(const struct run *run, const struct linear_plan *plan, const struct linear_item *item,
                      const void *inputs, struct member *member)
 {
@@ -192,6 +216,7 @@ void linear_run(const struct run *run, const struct op_linear *o, struct ticket 
     uint32_t n_item = plan.n_block * plan.n_row_part, number;
     while ((number = atomic_fetch_add_explicit(&ticket->next, 1, memory_order_relaxed)) < n_item) {
         struct linear_item item = find_item(&plan, number);
-        run_item(run, &plan, &item, inputs, &run->cpu->member[member]);
+        if (!run_codes(run, &plan, &item, inputs, &run->cpu->member[member]))
+            run_item(run, &plan, &item, inputs, &run->cpu->member[member]);
     }
 }

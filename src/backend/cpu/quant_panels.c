@@ -60,10 +60,10 @@ void quant_pack_panel(const struct quant_matrix *m, uint32_t panel, void *rows_m
     }
 }
 
-void quant_decode_panel(const struct cpu *cpu, const struct weight *w, const uint8_t *packed, uint8_t *to)
+static struct decode_tile panel_tile(const struct weight *w, const uint8_t *packed)
 {
     const struct quant_matrix *m = w->quant;
-    struct decode_tile t = {
+    return (struct decode_tile){
         .code = m->code,
         .table = quant_code_get(m->code)->value,
         .codes = packed,
@@ -76,7 +76,19 @@ void quant_decode_panel(const struct cpu *cpu, const struct weight *w, const uin
         .divisor = m->divisor,
         .value_type = m->value_type,
         .to = w->store,
-        .panel = to,
     };
+}
+
+void quant_decode_panel(const struct cpu *cpu, const struct weight *w, const uint8_t *packed, uint8_t *to)
+{
+    struct decode_tile t = panel_tile(w, packed);
+    t.panel = to;
     cpu->level->decode->decode(&t);
+}
+
+bool quant_multiply_panel(const struct cpu *cpu, const struct weight *w, const uint8_t *packed,
+                          const struct linear_tile *row)
+{
+    struct decode_tile t = panel_tile(w, packed);
+    return cpu->level->decode->multiply(&t, row, cpu->linear->bf16_activations);
 }

@@ -163,21 +163,28 @@ enum status weight_scratch_reserve(struct member *member, const struct weight *w
     return st == ST_OK && w->quant ? scratch_reserve(&member->codes, quant_scratch_bytes(w->quant), e) : st;
 }
 
+const uint8_t *weight_codes(const struct weight *w, uint32_t panel, struct member *member)
+{
+    const uint8_t *kept = atomic_load_explicit(&w->panels, memory_order_acquire);
+    uint8_t *codes = member->codes.p;
+    if (kept)
+        return kept + panel * w->kept_bytes;
+    quant_pack_panel(w->quant, panel, codes + w->kept_bytes, codes);
+    return codes;
+}
+
 const uint8_t *weight_panels(const struct cpu *cpu, const struct weight *w, uint32_t first, uint32_t n,
                              struct member *member)
 {
+    uint8_t *to = member->panels.p;
+    for (uint32_t p = 0; w->quant && p < n; p++)
+        quant_decode_panel(cpu, w, weight_codes(w, first + p, member), to + p * w->panel_bytes);
+    if (w->quant)
+        return to;
     const uint8_t *kept = atomic_load_explicit(&w->panels, memory_order_acquire);
-    uint8_t *to = member->panels.p, *codes = member->codes.p;
-    if (!w->quant && kept)
+    if (kept)
         return kept + first * w->kept_bytes;
-    if (!w->quant)
-        pack(cpu, w, first, n, to);
-    for (uint32_t p = 0; w->quant && p < n; p++) {
-        if (!kept)
-            quant_pack_panel(w->quant, first + p, codes + w->kept_bytes, codes);
-        quant_decode_panel(cpu, w, kept ? kept + (first + p) * w->kept_bytes : codes,
-                           to + p * w->panel_bytes);
-    }
+    pack(cpu, w, first, n, to);
     return to;
 }
 

@@ -37,7 +37,15 @@ struct shape {
     enum { GROUPS_OF_STEPS, GROUPS_IN_ORDER, GROUPS_LISTED } groups;
     enum elem_type to;
     bool plain; /* value * scale is the number */
+    /* The numbers go into the panel; or are multiplied by a row of float32, or of bf16 pairs. */
+    enum { TO_PANEL, BY_FLOATS, BY_PAIRS } use;
 };
+
+#if defined(__AVX512BF16__)
+#define HAS_PAIRS true
+#else
+#define HAS_PAIRS false
+#endif
 
 static ALWAYS_INLINE vu load_line(const void *p)
 {
@@ -201,6 +209,61 @@ static ALWAYS_INLINE void store_step(const struct decode_tile *t, uint32_t k, ui
     }
 }
 
+/* sum + a * w, rounded once as this level's linear tiles do it. */
+static ALWAYS_INLINE vf multiply_add(float a, vf w, vf sum)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_fmadd_ps(_mm512_set1_ps(a), (__m512)w, (__m512)sum);
+#elif defined(__AVX2__)
+    return (vf)_mm256_fmadd_ps(_mm256_set1_ps(a), (__m256)w, (__m256)sum);
+#else
+    return a * w + sum;
+#endif
+}
+
+static ALWAYS_INLINE vf multiply_pairs(int a, vu w, vf sum)
+{
+#if HAS_PAIRS
+    return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(a), (__m512bh)w);
+#else
+    (void)a;
+    (void)w;
+    return sum;
+#endif
+}
+
+/* Adds the products of a step's k, in k order. */
+static ALWAYS_INLINE vf multiply_step(const void *a, uint32_t k, uint32_t n, const vf *x, vf sum,
+                                      struct shape s)
+{
+    UNROLL_STEP
+    for (uint32_t i = 0; i < STEP; i++) {
+        if (i >= n)
+            break;
+        if (s.use == BY_FLOATS)
+            sum =
+                multiply_add(((const float *)a)[k + i], s.to == ELEM_BF16 ? (vf)bf16_bits(x[i]) : x[i], sum);
+        else if (i % 2 == 0)
+            sum = multiply_pairs(((const int *)a)[(k + i) / 2],
+                                 bf16_bits(x[i]) >> 16 | (i + 1 < n ? bf16_bits(x[i + 1]) : splat(0)), sum);
+    }
+    return sum;
+}
+
+static ALWAYS_INLINE void store_sums(const struct linear_tile *row, uint32_t column, vf sum)
+{
+    uint32_t left = row->n_col > column ? row->n_col - column : 0, n = left < LANES ? left : LANES;
+    vf bias = {0}, y = {0};
+    if (row->bias)
+        memcpy(&bias, row->bias + column, n * sizeof *row->bias);
+    sum += bias;
+    if (row->accumulate) {
+        memcpy(&y, row->y + column, n * sizeof *row->y);
+        sum += y;
+    }
+    memcpy(row->y + column, &sum, n * sizeof *row->y);
+}
+
 /* The scales and zeros that hold for some k on. */
 struct group {
     uint32_t number, left; /* left: k until the next one */
@@ -216,11 +279,12 @@ static ALWAYS_INLINE void group_load(struct group *g, const struct decode_tile *
     g->zero = load_zero(t, number, column);
 }
 
-static ALWAYS_INLINE void decode_columns(const struct decode_tile *t, uint32_t column, struct shape s)
+static ALWAYS_INLINE void decode_columns(const struct decode_tile *t, const struct linear_tile *row,
+                                         uint32_t column, struct shape s)
 {
     const uint8_t *line = t->codes + (size_t)column * 4;
     struct group g;
-    vf x[STEP];
+    vf x[STEP], sum = {0};
     group_load(&g, t, 0, column);
     for (uint32_t k = 0; k < t->k; k += STEP, line += s.kind == KIND_TABLE ? 64 : 128) {
         if (s.groups == GROUPS_OF_STEPS && g.left == 0)
@@ -239,52 +303,107 @@ static ALWAYS_INLINE void decode_columns(const struct decode_tile *t, uint32_t c
             if (!s.plain)
                 x[i] = finish(t, x[i]);
         }
-        store_step(t, k, column, x, s);
+        if (s.use == TO_PANEL)
+            store_step(t, k, column, x, s);
+        else
+            sum = multiply_step(row->a, k, t->k - k < STEP ? t->k - k : STEP, x, sum, s);
     }
+    if (s.use != TO_PANEL)
+        store_sums(row, column, sum);
 }
 
-static ALWAYS_INLINE void decode_shape(const struct decode_tile *t, struct shape s)
+static ALWAYS_INLINE void decode_shape(const struct decode_tile *t, const struct linear_tile *row,
+                                       struct shape s)
 {
     for (uint32_t column = 0; column < PANEL_COLS; column += LANES)
-        decode_columns(t, column, s);
+        decode_columns(t, row, column, s);
+}
+
+static unsigned groups_of(const struct decode_tile *t)
+{
+    bool whole_steps = t->group_size % STEP == 0 || t->group_size == t->k;
+    return t->group_of ? GROUPS_LISTED : whole_steps ? GROUPS_OF_STEPS : GROUPS_IN_ORDER;
+}
+
+/* Whether finish() leaves a number as it is, where `to` is what comes of it anyway. */
+static bool is_plain(const struct decode_tile *t)
+{
+    return t->divisor == 1 && (t->value_type == ELEM_F32 || t->value_type == t->to);
 }
 
 static ALWAYS_INLINE void decode_kind(const struct decode_tile *t, struct shape s)
 {
-    bool whole_steps = t->group_size % STEP == 0 || t->group_size == t->k;
-    unsigned groups = t->group_of ? GROUPS_LISTED : whole_steps ? GROUPS_OF_STEPS : GROUPS_IN_ORDER;
-    bool plain = t->divisor == 1 && (t->value_type == ELEM_F32 || t->value_type == s.to);
-#pragma GCC unroll 6
-    for (unsigned i = 0; i < 6; i++) {
-        s.groups = i / 2;
-        s.plain = i % 2;
-        if (i / 2 == groups && s.plain == plain)
-            decode_shape(t, s);
-    }
-}
-
-static ALWAYS_INLINE void decode_to(const struct decode_tile *t, struct shape s)
-{
-    if (t->to == ELEM_BF16) {
-        s.to = ELEM_BF16;
-        decode_kind(t, s);
-    } else {
-        s.to = ELEM_F32;
-        decode_kind(t, s);
+    unsigned groups = groups_of(t), plain = is_plain(t), to_f32 = t->to == ELEM_F32;
+#pragma GCC unroll 12
+    for (unsigned i = 0; i < 12; i++) {
+        s.groups = i / 4;
+        s.plain = i / 2 % 2;
+        s.to = i % 2 ? ELEM_F32 : ELEM_BF16;
+        if (i == groups * 4 + plain * 2 + to_f32)
+            decode_shape(t, NULL, s);
     }
 }
 
 static void decode(const struct decode_tile *t)
 {
     if (t->table)
-        decode_to(t, (struct shape){.kind = KIND_TABLE});
+        decode_kind(t, (struct shape){.kind = KIND_TABLE});
     else if (t->code == CODE_INT8)
-        decode_to(t, (struct shape){.kind = KIND_INT8});
+        decode_kind(t, (struct shape){.kind = KIND_INT8});
     else
-        decode_to(t, (struct shape){.kind = KIND_FP8});
+        decode_kind(t, (struct shape){.kind = KIND_FP8});
 }
+
+#if LANES > 4
+
+static ALWAYS_INLINE void multiply_kind(const struct decode_tile *t, const struct linear_tile *row,
+                                        bool pairs, struct shape s)
+{
+    unsigned plain = is_plain(t), to_f32 = t->to == ELEM_F32;
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < 4 && !pairs; i++) {
+        s.plain = i / 2;
+        s.to = i % 2 ? ELEM_F32 : ELEM_BF16;
+        s.use = BY_FLOATS;
+        if (i == plain * 2 + to_f32)
+            decode_shape(t, row, s);
+    }
+#pragma GCC unroll 2
+    for (unsigned i = 0; i < 2 && pairs && HAS_PAIRS; i++) {
+        s.plain = i;
+        s.to = ELEM_BF16;
+        s.use = BY_PAIRS;
+        if (i == plain)
+            decode_shape(t, row, s);
+    }
+}
+
+static bool multiply(const struct decode_tile *t, const struct linear_tile *row, bool pairs)
+{
+    if (groups_of(t) != GROUPS_OF_STEPS || (pairs && !HAS_PAIRS))
+        return false;
+    if (t->table)
+        multiply_kind(t, row, pairs, (struct shape){.kind = KIND_TABLE});
+    else if (t->code == CODE_INT8)
+        multiply_kind(t, row, pairs, (struct shape){.kind = KIND_INT8});
+    else
+        multiply_kind(t, row, pairs, (struct shape){.kind = KIND_FP8});
+    return true;
+}
+
+#else
+
+static bool multiply(const struct decode_tile *t, const struct linear_tile *row, bool pairs)
+{
+    (void)t;
+    (void)row;
+    (void)pairs;
+    return false;
+}
+
+#endif
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b)  JOIN_(a, b)
 
-const struct decode_kernels JOIN(decode_, KERNEL_LEVEL) = {.decode = decode};
+const struct decode_kernels JOIN(decode_, KERNEL_LEVEL) = {.decode = decode, .multiply = multiply};

@@ -82,9 +82,13 @@ struct decode_tile {
 struct decode_kernels {
     /* The same bytes at every level. */
     void (*decode)(const struct decode_tile *t);
+    /* Multiplies one row by the panel as it is decoded: to the bytes that decode() and this level's linear
+     * tile give, `to` telling the type between them, the row's w not read. `pairs`: row->a is bf16 pairs.
+     * False, and nothing done, where this level or the panel's groups need the two steps. */
+    bool (*multiply)(const struct decode_tile *t, const struct linear_tile *row, bool pairs);
 };
 
-extern const struct decode_kernels decode_scalar, decode_avx2, decode_avx512;
+extern const struct decode_kernels decode_scalar, decode_avx2, decode_avx512, decode_avx512_bf16;
 
 /* ---- attention: acc[r][i] += sum_t p[r][t] * v_t[i] for t in [begin, end), in t order ----
  *
