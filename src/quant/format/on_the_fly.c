@@ -50,9 +50,10 @@ static uint8_t fp8_code(float x, float scale)
     return fp8_e4m3_from_f32(x / scale);
 }
 
-static inline void quantise_rows(const struct quant_matrix *m, uint32_t first, uint32_t n_row,
-                                 const struct quant_rows *out, float (*scale_of)(float largest),
-                                 uint8_t (*code_of)(float x, float scale))
+static inline __attribute__((always_inline)) void quantise_rows(const struct quant_matrix *m, uint32_t first,
+                                                                uint32_t n_row, const struct quant_rows *out,
+                                                                float (*scale_of)(float largest),
+                                                                uint8_t (*code_of)(float x, float scale))
 {
     float x[CHUNK];
     for (uint32_t r = 0; r < n_row; r++) {
