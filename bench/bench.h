@@ -49,6 +49,7 @@ struct bench_options {
     const char *isa;
     unsigned n_threads, rounds, n_prompt, n_decode;
     enum compute_type compute;
+    enum quant_method quantise; /* the plain weights of a whole model are quantised so */
     const char *tokenizer; /* a tokenizer's file or folder: encoding `text` instead of a model; else NULL */
     const char *text;      /* a file */
     const char *write_dir; /* where to leave random weights; NULL: nowhere */

@@ -62,6 +62,13 @@ static enum status device_weight_settle(struct backend *b, struct weight *w, str
     return ST_OK;
 }
 
+static uint64_t device_weight_bytes(const struct backend *b, const struct weight *w)
+{
+    (void)b;
+    (void)w;
+    return 0;
+}
+
 static uint64_t device_kv_page_bytes(const struct backend *b, const struct kv_desc *d)
 {
     (void)b;
@@ -116,6 +123,7 @@ static const struct backend_vtable device_vtable = {
     .weight_new = device_weight_new,
     .weight_free = device_weight_free,
     .weight_settle = device_weight_settle,
+    .weight_bytes = device_weight_bytes,
     .kv_page_bytes = device_kv_page_bytes,
     .kv_new = device_kv_new,
     .kv_free = device_kv_free,
@@ -253,7 +261,7 @@ static enum status measure_on(struct idle_device *d, const struct ckpt *ck, uint
     struct model *m = NULL;
     enum status st = device_init(d, n_vocab, e);
     if (st == ST_OK)
-        st = model_load(ck, &d->b, &m, e);
+        st = model_load(ck, &d->b, QUANT_NONE, &m, e);
     if (st == ST_OK)
         st = run_engine(m, n_vocab, speculate, e);
     if (st == ST_OK && d->n < N_STEP / 8)

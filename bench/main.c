@@ -20,6 +20,8 @@ static const char usage[] =
     "  --threads N      default: the CPUs this process may use\n"
     "  --isa NAME       instruction set: %s\n"
     "  --compute T      bf16 (default) or f32\n"
+    "  --quantize X     eetq, fp8, bitsandbytes, bitsandbytes-nf4 or bitsandbytes-fp4 for the linear "
+    "weights\n"
     "  --prompt N       tokens of the prefill (default 512)\n"
     "  --decode N       tokens decoded a round (default 16)\n"
     "  --rounds N       medians of this many (default 5)\n";
@@ -61,6 +63,8 @@ static bool read_option(struct bench_options *o, const char *name, const char *v
         o->compute = COMPUTE_F32;
     else if (strcmp(name, "--compute") == 0 && strcmp(value, "bf16") == 0)
         o->compute = COMPUTE_BF16;
+    else if (strcmp(name, "--quantize") == 0)
+        return quant_method_find(str_from(value), &o->quantise);
     else
         return false;
     return true;

@@ -59,7 +59,7 @@ static enum status session_open(const struct bench_options *o, const char *dir, 
     if (st == ST_OK)
         st = backend_open("cpu", &bo, &s->backend, e);
     if (st == ST_OK)
-        st = model_load(s->ckpt, s->backend, &s->model, e);
+        st = model_load(s->ckpt, s->backend, o->quantise, &s->model, e);
     if (st != ST_OK)
         return st;
     s->n_page = max_tokens / s->backend->caps.page_tokens + 1;
@@ -67,7 +67,7 @@ static enum status session_open(const struct bench_options *o, const char *dir, 
     uint64_t start = clock_ns();
     if (st == ST_OK)
         st = model_settle(s->model, &never, NULL, NULL, e);
-    printf("settled %.2f GB of weights in %.2f s\n", (double)ckpt_weight_bytes(s->ckpt) * 1e-9,
+    printf("settled %.2f GB of weights in %.2f s\n", (double)model_weight_bytes(s->model) * 1e-9,
            (double)(clock_ns() - start) * 1e-9);
     s->page = calloc(s->n_page, sizeof *s->page);
     s->id = calloc(max_tokens, sizeof *s->id);
@@ -156,6 +156,7 @@ enum status bench_model(const struct bench_options *o, const char *dir, struct e
     if (st != ST_OK)
         goto done;
     struct work w = count_work(s.ckpt);
+    w.decode_bytes += (double)model_weight_bytes(s.model) - (double)ckpt_weight_bytes(s.ckpt);
     printf("device: cpu, %s; %.2f GB read for a token\n", s.backend->caps.description, w.decode_bytes * 1e-9);
     for (unsigned i = 0; i < o->rounds && st == ST_OK; i++) {
         ceilings_measure(rig, &c);

@@ -117,7 +117,8 @@ static enum status bench_rows(struct lab *lab, const struct linear_shape *shape,
     st = time_program(lab, &p, &b.in, &seconds);
     lab_batch_fini(&b);
     seconds /= n_weight;
-    double gb_s = 2.0 * shape->n_out * shape->n_in / seconds * 1e-9, gflops = gb_s * n_row;
+    double gb_s = (double)lab->b->vt->weight_bytes(lab->b, w[0]) / seconds * 1e-9;
+    double gflops = 2.0 * shape->n_out * shape->n_in * n_row / seconds * 1e-9;
     printf(
         "%-8s %4u rows  %8.1f us  %7.1f GB/s %5.1f %% of stream  %7.1f GFLOP/s %5.1f %% of the bf16 peak\n",
         shape->name, n_row, seconds * 1e6, gb_s, 100 * gb_s / samples_median(&lab->ceilings.stream), gflops,
@@ -126,30 +127,61 @@ static enum status bench_rows(struct lab *lab, const struct linear_shape *shape,
     return st;
 }
 
+/* A plain matrix as the one tensor of a module "w", for --quantize. */
+static bool find_plain(void *arg, struct str name, struct quant_tensor *out)
+{
+    *out = *(const struct quant_tensor *)arg;
+    return str_eq(name, out->name);
+}
+
+static enum status quantise(const struct bench_options *o, const struct linear_shape *shape,
+                            const uint16_t *data, struct quant_matrix **out, struct err *e)
+{
+    const struct quant_config config = {.method = o->quantise, .on_the_fly = true};
+    struct quant_tensor t = {.name = STR("w.weight"),
+                             .file = "bench",
+                             .dtype = DTYPE_BF16,
+                             .n_dim = 2,
+                             .dim = {shape->n_out, shape->n_in},
+                             .n_bytes = 2ull * shape->n_out * shape->n_in,
+                             .data = data};
+    struct quant_source source = {.find = find_plain, .arg = &t};
+    if (o->quantise == QUANT_NONE)
+        return ST_OK;
+    return quant_matrix_open(&config, &source, "w", shape->n_out, shape->n_in, out, e);
+}
+
 static enum status bench_linear(struct lab *lab, const struct linear_shape *shape)
 {
     size_t n = (size_t)shape->n_out * shape->n_in;
-    uint32_t n_weight = (uint32_t)(COLD_BYTES / (2 * n) + 1);
+    uint32_t n_weight = 1;
     uint16_t *data = malloc(n * sizeof *data);
+    struct quant_matrix *quant = NULL;
     struct weight *w[OPS_MAX] = {0};
     enum status st = data ? ST_OK : err_set(lab->e, ST_NO_MEMORY, "no memory for a weight");
     for (size_t i = 0; data && i < n; i++)
         data[i] = (uint16_t)(0x3c00 + (i * 2654435761u >> 7) % 0x200); /* small positive numbers */
+    if (st == ST_OK)
+        st = quantise(lab->o, shape, data, &quant, lab->e);
     for (uint32_t i = 0; i < n_weight && st == ST_OK; i++) {
         struct weight_desc d = {.name = shape->name,
                                 .roles = WEIGHT_LINEAR,
                                 .type = ELEM_BF16,
                                 .n_row = shape->n_out,
                                 .n_col = shape->n_in,
-                                .data = data};
+                                .data = data,
+                                .quant = quant};
         st = lab->b->vt->weight_new(lab->b, &d, &w[i], lab->e);
         if (st == ST_OK)
             st = lab->b->vt->weight_settle(lab->b, w[i], lab->e);
+        if (st == ST_OK && i == 0)
+            n_weight = (uint32_t)(COLD_BYTES / lab->b->vt->weight_bytes(lab->b, w[0]) + 1);
     }
     for (size_t i = 0; i < sizeof row_counts / sizeof *row_counts && st == ST_OK; i++)
         st = bench_rows(lab, shape, w, row_counts[i] < 128 ? n_weight : (n_weight + 7) / 8, row_counts[i]);
     for (uint32_t i = 0; i < n_weight; i++)
         lab->b->vt->weight_free(lab->b, w[i]);
+    quant_matrix_close(quant);
     free(data);
     return st;
 }

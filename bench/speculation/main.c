@@ -100,7 +100,7 @@ static enum status side_open(const struct ckpt *ck, uint32_t speculate, struct s
                                .speculate = speculate};
     enum status st = backend_open("cpu", &bo, &s->backend, e);
     if (st == ST_OK)
-        st = model_load(ck, s->backend, &s->model, e);
+        st = model_load(ck, s->backend, QUANT_NONE, &s->model, e);
     if (st == ST_OK)
         st = engine_new(s->model, &o, &s->engine, e);
     return st == ST_OK ? model_settle(s->model, &never, NULL, NULL, e) : st;

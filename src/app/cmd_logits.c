@@ -283,7 +283,11 @@ static enum status reserve(struct logits_run *r, const struct options *o, struct
         return err_set(e, ST_NO_MEMORY, "no memory for %u pages", n_page);
     for (uint32_t i = 0; i < n_page; i++)
         r->page[i] = i;
-    return model_reserve(r->lm.model, n_page, CHUNK_ROWS, CHUNK_ROWS, e);
+    const atomic_bool never = false;
+    enum status st = model_reserve(r->lm.model, n_page, CHUNK_ROWS, CHUNK_ROWS, e);
+    if (st == ST_OK && model_quant(r->lm.model)->on_the_fly)
+        st = model_settle(r->lm.model, &never, NULL, NULL, e);
+    return st;
 }
 
 int command_logits(const struct options *o)

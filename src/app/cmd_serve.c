@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define PROGRESS_NS             5000000000u /* between two lines about it */
 #define REQUESTS_BEYOND_PERMITS 1024 /* being tokenized or refused while all permits are taken */
 
 struct serve {
@@ -84,7 +85,7 @@ static enum status load(struct serve *s, struct err *e)
     st = ckpt_fingerprint(s->lm.ckpt, build_name, s->fingerprint, e);
     if (st != ST_OK)
         return st;
-    struct kv_memory kv = kv_memory_plan(s->o, ckpt_weight_bytes(s->lm.ckpt));
+    struct kv_memory kv = kv_memory_plan(s->o, model_weight_bytes(s->lm.model));
     struct engine_options eo = engine_options_from(s, kv.bytes);
     st = engine_new(s->lm.model, &eo, &s->engine, e);
     if (st != ST_OK)
@@ -129,11 +130,20 @@ static void tell_ready(const struct serve *s)
         log_info("talk to it in a browser: http://127.0.0.1:%u/ui", port);
 }
 
+static void log_progress(void *arg, uint32_t done, uint32_t total)
+{
+    uint64_t *told_ns = arg, now_ns = clock_ns();
+    if (now_ns - *told_ns < PROGRESS_NS)
+        return;
+    *told_ns = now_ns;
+    log_info("weights: %u of %u packed", done, total);
+}
+
 static void settle(struct serve *s)
 {
     struct err e;
-    uint64_t begin = clock_ns();
-    enum status st = model_settle(s->lm.model, &s->cancel, NULL, NULL, &e);
+    uint64_t begin = clock_ns(), told = begin;
+    enum status st = model_settle(s->lm.model, &s->cancel, log_progress, &told, &e);
     if (st == ST_OK)
         log_info("weights packed after %" PRIu64 " ms", (clock_ns() - begin) / 1000000);
     else if (st != ST_CANCELLED)
@@ -181,6 +191,10 @@ static void loader_main(void *arg)
         return;
     }
     load_chat(s);
+    /* Until then each step would quantise all weights anew. */
+    bool settle_first = model_quant(s->lm.model)->on_the_fly;
+    if (settle_first)
+        settle(s);
     const struct api_model model = {.engine = s->engine,
                                     .tokenizer = s->tokenizer,
                                     .chat = s->chat,
@@ -190,7 +204,8 @@ static void loader_main(void *arg)
                                     .fingerprint = s->fingerprint};
     api_post_ready(s->api, &model);
     tell_ready(s);
-    settle(s);
+    if (!settle_first)
+        settle(s);
     digest(s);
 }
 

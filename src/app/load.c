@@ -1,5 +1,8 @@
 /* Loading: options -> folder -> checkpoint -> device -> model. */
+#define LOG_MODULE "load"
 #include "app/load.h"
+#include "base/log.h"
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -82,6 +85,23 @@ static void override_rope(const struct options *o, struct ckpt *c)
         ckpt_set_linear_rope(c, (float)option_f64(o, OPT_ROPE_FACTOR, 1));
 }
 
+/* What --quantize names; QUANT_NONE without it. */
+static enum quant_method quantise_choice(const struct options *o)
+{
+    const char *name = option_text(o, OPT_QUANTIZE);
+    enum quant_method method = QUANT_NONE;
+    BUG_ON(name && !quant_method_find(str_from(name), &method)); /* the others were refused */
+    return method;
+}
+
+static void log_weights(const struct model *m)
+{
+    const struct quant_config *q = model_quant(m);
+    log_info("weights: %s%s, %" PRIu64 " MiB once they are packed",
+             q->method == QUANT_NONE ? "as the checkpoint has them" : quant_method_name(q->method),
+             q->on_the_fly ? ", quantised while loading" : "", model_weight_bytes(m) >> 20);
+}
+
 enum status loaded_model_open(const struct options *o, const char *dir, struct loaded_model *out,
                               struct err *e)
 {
@@ -96,7 +116,9 @@ enum status loaded_model_open(const struct options *o, const char *dir, struct l
         st = backend_open(option_text(o, OPT_BACKEND), &bo, &out->backend, e);
     }
     if (st == ST_OK)
-        st = model_load(out->ckpt, out->backend, &out->model, e);
+        st = model_load(out->ckpt, out->backend, quantise_choice(o), &out->model, e);
+    if (st == ST_OK)
+        log_weights(out->model);
     if (st != ST_OK)
         loaded_model_close(out);
     return st;

@@ -226,6 +226,15 @@ static enum status check_served(const struct options *o, struct err *e)
     if (scaling && strcmp(scaling, "dynamic") == 0)
         return err_set(e, ST_UNSUPPORTED,
                        "--rope-scaling: `dynamic` is not served by this version, only `linear` is");
+    const char *quantize = option_text(o, OPT_QUANTIZE);
+    if (quantize && (strcmp(quantize, "marlin") == 0 || strcmp(quantize, "exl2") == 0)) {
+        char name[OPTION_NAME_MAX];
+        option_name(name, o, OPT_QUANTIZE);
+        return err_set(e, ST_UNSUPPORTED,
+                       "%s: `%s` is a layout for one kind of GPU, not served by this version; give the "
+                       "model's gptq, awq or 16-bit checkpoint",
+                       name, quantize);
+    }
     const char *bucket = option_text(o, OPT_STORAGE_URI);
     if (bucket && *bucket && !option_is_set(o, OPT_MODEL_ID))
         return err_set(

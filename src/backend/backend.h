@@ -8,7 +8,7 @@
 
 #include "backend/batch.h"
 #include "backend/program.h"
-#include "quant/quant.h"
+#include "quant/matrix.h"
 
 /* What activations are multiplied in. It belongs to the whole model and is the same for 1 row and 1,000. */
 enum compute_type { COMPUTE_F32, COMPUTE_BF16 };
@@ -43,7 +43,11 @@ struct weight_desc {
     enum elem_type type;
     uint32_t n_row, n_col; /* linear: [n_out, n_in]; embed: [n_vocab, n_col]; vector: [1, n] */
     const void *data;      /* row-major, borrowed until weight_free() */
-    /* Called (any thread, at most once) when the device has its own copy and will not read `data` again soon.
+    /* Instead of type and data: a quantised matrix [n_row, n_col], borrowed likewise; for WEIGHT_LINEAR only.
+     */
+    const struct quant_matrix *quant;
+    /* Called (any thread, at most once) when the device has its own copy and will not read the source again
+     * soon.
      */
     void (*release)(void *arg);
     void *release_arg;
@@ -75,6 +79,8 @@ struct backend_vtable {
      * bytes before and after. May run on another thread while run() reads the weight; a second call does
      * nothing. */
     enum status (*weight_settle)(struct backend *b, struct weight *w, struct err *e);
+    /* Memory that the weight takes once it has settled, source pages that it goes on reading included. */
+    uint64_t (*weight_bytes)(const struct backend *b, const struct weight *w);
 
     uint64_t (*kv_page_bytes)(const struct backend *b, const struct kv_desc *d);
     enum status (*kv_new)(struct backend *b, const struct kv_desc *d, struct kv **out, struct err *e);

@@ -101,7 +101,7 @@ static enum status names_collect(struct ckpt *c, struct err *e)
                                ((const struct safetensors_entry *)(uintptr_t)other)->t.file, x->t.file);
             if (map_put(&c->by_name, x->t.name, (uintptr_t)x) != ST_OK)
                 return err_set(e, ST_NO_MEMORY, "no memory for %zu tensors", n);
-            if (x->problem == TENSOR_OK) {
+            if (x->problem == TENSOR_OK || x->problem == TENSOR_CODES) {
                 c->usable[c->n_usable++] = x;
                 c->weight_bytes += x->t.n_bytes;
             }
@@ -238,6 +238,21 @@ const struct ckpt_tensor *ckpt_find(const struct ckpt *c, struct str name)
     return x && x->problem == TENSOR_OK ? &x->t : NULL;
 }
 
+bool ckpt_find_stored(const struct ckpt *c, struct str name, struct quant_tensor *out)
+{
+    const struct safetensors_entry *x = entry_find(c, name);
+    if (!x || (x->problem != TENSOR_OK && x->problem != TENSOR_CODES))
+        return false;
+    *out = (struct quant_tensor){.name = x->t.name,
+                                 .file = x->t.file,
+                                 .dtype = x->stored,
+                                 .n_dim = x->t.n_dim,
+                                 .n_bytes = x->t.n_bytes,
+                                 .data = x->t.data};
+    memcpy(out->dim, x->t.dim, sizeof out->dim);
+    return true;
+}
+
 static void shape_text(char out[SHAPE_TEXT_MAX], uint32_t n_dim, const uint64_t *dim)
 {
     size_t n = 0;
@@ -255,7 +270,7 @@ enum status ckpt_require(const struct ckpt *c, struct str name, uint32_t n_dim, 
     if (!x)
         return err_set(e, ST_NOT_FOUND, "%s: tensor `" STR_FMT "` is missing",
                        c->n_file == 1 ? c->file[0].name : INDEX_FILE, STR_ARG(name));
-    if (x->problem == TENSOR_DTYPE)
+    if (x->problem == TENSOR_DTYPE || x->problem == TENSOR_CODES)
         return err_set(e, ST_UNSUPPORTED,
                        "%s: tensor `" STR_FMT "` has dtype " STR_FMT ", served are F32, F16 and BF16",
                        x->t.file, STR_ARG(name), STR_ARG(x->dtype));
@@ -281,12 +296,12 @@ uint64_t ckpt_weight_bytes(const struct ckpt *c)
     return c->weight_bytes;
 }
 
-void ckpt_release_pages(const struct ckpt *c, const struct ckpt_tensor *t)
+void ckpt_release_pages(const struct ckpt *c, const void *data, uint64_t n_bytes)
 {
     (void)c;
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t begin = ((uintptr_t)t->data + page - 1) & ~(page - 1);
-    uintptr_t end = ((uintptr_t)t->data + t->n_bytes) & ~(page - 1);
+    uintptr_t begin = ((uintptr_t)data + page - 1) & ~(page - 1);
+    uintptr_t end = ((uintptr_t)data + n_bytes) & ~(page - 1);
     if (begin < end)
         (void)madvise((void *)begin, end - begin,
                       MADV_DONTNEED); /* only a hint: the data can be read again */

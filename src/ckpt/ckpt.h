@@ -7,10 +7,10 @@
 #define CKPT_CKPT_H
 
 #include "ckpt/model_config.h"
-#include "quant/quant.h"
+#include "quant/tensor.h"
 #include <stdatomic.h>
 
-#define CKPT_MAX_DIMS 8
+#define CKPT_MAX_DIMS TENSOR_MAX_DIMS
 
 struct ckpt_tensor {
     struct str name;
@@ -34,8 +34,9 @@ void ckpt_set_linear_rope(struct ckpt *c, float factor);
 
 const char *ckpt_dir(const struct ckpt *c);
 const struct model_config *ckpt_config(const struct ckpt *c);
+/* All in dtypes of this build, in file order; of codes, `type` means nothing. */
 size_t ckpt_n_tensors(const struct ckpt *c);
-const struct ckpt_tensor *ckpt_tensor_at(const struct ckpt *c, size_t i); /* in file order */
+const struct ckpt_tensor *ckpt_tensor_at(const struct ckpt *c, size_t i);
 /* NULL when there is none, or none in an element format of this build: such tensors stop only those who need
  * them. */
 const struct ckpt_tensor *ckpt_find(const struct ckpt *c, struct str name);
@@ -43,11 +44,15 @@ const struct ckpt_tensor *ckpt_find(const struct ckpt *c, struct str name);
  * shape. */
 MUST_CHECK enum status ckpt_require(const struct ckpt *c, struct str name, uint32_t n_dim,
                                     const uint64_t *dims, const struct ckpt_tensor **out, struct err *e);
+/* A tensor of numbers or codes; false when there is none of that name, or none in a dtype of this build. */
+bool ckpt_find_stored(const struct ckpt *c, struct str name, struct quant_tensor *out);
+/* The same for the quantised formats; valid as long as `c`. */
+struct quant_source ckpt_quant_source(const struct ckpt *c);
 uint64_t ckpt_weight_bytes(const struct ckpt *c);
 
-/* The pages that lie wholly inside the tensor are no longer needed in memory (they stay readable). Any
+/* The pages that lie wholly inside a tensor's data are no longer needed in memory (they stay readable). Any
  * thread. */
-void ckpt_release_pages(const struct ckpt *c, const struct ckpt_tensor *t);
+void ckpt_release_pages(const struct ckpt *c, const void *data, uint64_t n_bytes);
 
 /* ---- identity of the weights ---- */
 

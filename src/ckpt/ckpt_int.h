@@ -31,7 +31,7 @@ struct ckpt {
     struct arena arena;
     struct weight_file *file; /* in name order */
     size_t n_file;
-    struct safetensors_entry **usable; /* in file order */
+    struct safetensors_entry **usable; /* numbers and codes, in file order */
     size_t n_usable;
     struct map by_name; /* -> struct safetensors_entry *, the unusable ones too */
     uint64_t weight_bytes;

@@ -5,6 +5,7 @@
  * read, so that the model layer can say that it does not know the type; their settings are not judged. */
 #include "base/buf.h"
 #include "ckpt/model_config_int.h"
+#include "ckpt/quant_config_int.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -109,19 +110,19 @@ static void read_settings(struct field_reader *r, const struct family *family, s
     rope_config_read(r, out);
 }
 
-static void refuse_quantised(struct field_reader *r)
+static void read_quant(struct field_reader *r, struct model_config *out)
 {
-    const struct json_val *q = field_object(r, "quantization_config");
-    if (!q)
-        return;
-    char method[64] = "";
-    struct field_reader in = {.file = r->file, .path = "quantization_config.", .object = q, .e = r->e};
-    field_text(&in, "quant_method", method, sizeof method);
-    if (in.status != ST_OK)
-        r->status = in.status;
-    field_fail(r, ST_UNSUPPORTED,
-               "`quantization_config`: weights quantised with quant_method `%s` are not served yet",
-               method[0] ? method : "(not stated)");
+    static const char *const names[][2] = {{"quantization_config", "quantization_config."},
+                                           {"compression_config", "compression_config."}};
+    for (size_t i = 0; i < sizeof names / sizeof *names && out->quant.method == QUANT_NONE; i++) {
+        const struct json_val *q = field_object(r, names[i][0]);
+        struct field_reader in = {.file = r->file, .path = names[i][1], .object = q, .e = r->e};
+        if (!q)
+            continue;
+        quant_config_read(&in, &out->quant);
+        if (r->status == ST_OK)
+            r->status = in.status;
+    }
 }
 
 static void read_dtype(struct field_reader *r, struct model_config *out)
@@ -211,7 +212,7 @@ static enum status read_config(const struct json_val *root, struct model_config 
     read_dtype(&r, out);
     if (family) {
         read_settings(&r, family, out);
-        refuse_quantised(&r);
+        read_quant(&r, out);
     }
     default_special_ids(&r, family, out);
     read_special_ids(&r, out);
@@ -262,17 +263,26 @@ static enum status read_optional(const char *dir, const char *name, struct buf *
 }
 
 /* GPTQ and AWQ once kept what config.json now has in `quantization_config` in files of their own. */
-static enum status refuse_legacy_quantised(const char *dir, struct err *e)
+static enum status read_legacy_quant(const char *dir, struct model_config *out, struct err *e)
 {
     static const char *const names[] = {"quantize_config.json", "quant_config.json"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        char path[MAX_PATH_BYTES];
-        int n = snprintf(path, sizeof path, "%s/%s", dir, names[i]);
-        if (n > 0 && n < MAX_PATH_BYTES && access(path, F_OK) == 0)
-            return err_set(e, ST_UNSUPPORTED, "%s: quantised weights (GPTQ or AWQ) are not served yet",
-                           names[i]);
+    enum status st = ST_OK;
+    for (size_t i = 0; i < sizeof names / sizeof *names && st == ST_OK && out->quant.method == QUANT_NONE;
+         i++) {
+        struct buf text;
+        struct json_doc *doc;
+        bool present;
+        buf_init(&text, MAX_CONFIG_BYTES);
+        st = read_optional(dir, names[i], &text, &present, e);
+        if (st == ST_OK && present && (st = document_parse(buf_str(&text), names[i], &doc, e)) == ST_OK) {
+            struct field_reader r = {.file = names[i], .path = "", .object = json_root(doc), .e = e};
+            quant_config_read(&r, &out->quant);
+            st = r.status;
+            json_free(doc);
+        }
+        buf_fini(&text);
     }
-    return ST_OK;
+    return st;
 }
 
 enum status model_config_read(const char *dir, struct model_config *out, struct err *e)
@@ -292,7 +302,7 @@ enum status model_config_read(const char *dir, struct model_config *out, struct 
     if (st == ST_OK)
         st = model_config_parse(buf_str(&config), buf_str(&generation), out, e);
     if (st == ST_OK)
-        st = refuse_legacy_quantised(dir, e);
+        st = read_legacy_quant(dir, out, e);
     buf_fini(&config);
     buf_fini(&generation);
     return st;

@@ -6,7 +6,7 @@
 #ifndef CKPT_MODEL_CONFIG_H
 #define CKPT_MODEL_CONFIG_H
 
-#include "base/str.h"
+#include "quant/matrix.h"
 
 enum rope_kind { ROPE_PLAIN, ROPE_LINEAR, ROPE_LLAMA3 };
 enum act_kind { ACT_SILU };
@@ -34,6 +34,7 @@ struct model_config {
     int32_t bos_id;                /* below n_vocab; -1: none */
     int32_t eos_id[MODEL_MAX_EOS]; /* distinct, below n_vocab; generation_config.json wins */
     uint32_t n_eos;
+    struct quant_config quant; /* QUANT_NONE: plain weights */
 };
 
 /* `dir` holds config.json and perhaps generation_config.json. Errors name the file and the field. */

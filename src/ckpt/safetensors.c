@@ -39,11 +39,15 @@ static enum status read_dtype(const struct header *h, const struct json_val *v, 
     x->dtype = arena_strdup(h->arena, dtype);
     if (!x->dtype.p)
         return err_set(e, ST_NO_MEMORY, "%s: no memory for tensor names", h->file);
-    const struct elem_format *format = elem_format_by_safetensors_name(dtype);
-    if (format)
-        x->t.type = format->type;
-    else
+    if (!tensor_dtype_find(dtype, &x->stored)) {
         x->problem = TENSOR_DTYPE;
+        return ST_OK;
+    }
+    const struct tensor_dtype_info *info = tensor_dtype_get(x->stored);
+    if (info->is_number)
+        x->t.type = info->elem;
+    else
+        x->problem = TENSOR_CODES;
     return ST_OK;
 }
 
@@ -90,7 +94,7 @@ static enum status check_size(const struct header *h, struct safetensors_entry *
 {
     if (x->problem == TENSOR_DTYPE)
         return ST_OK;
-    uint64_t elem_bytes = elem_format_get(x->t.type)->elem_bytes, need = elem_bytes;
+    uint64_t elem_bytes = tensor_dtype_get(x->stored)->bytes, need = elem_bytes;
     bool overflow = false;
     for (uint32_t i = 0; i < x->t.n_dim; i++)
         overflow |= __builtin_mul_overflow(need, x->t.dim[i], &need);

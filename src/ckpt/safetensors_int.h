@@ -6,13 +6,15 @@
 #include "base/arena.h"
 #include "ckpt/ckpt.h"
 
-/* Why a tensor that lies soundly in its file cannot be handed out. */
-enum tensor_problem { TENSOR_OK, TENSOR_DTYPE, TENSOR_UNALIGNED };
+/* Why a tensor that lies soundly in its file cannot be handed out as numbers: this build does not know its
+ * dtype, its elements are codes that mean something only to a quantised format, or it is not aligned. */
+enum tensor_problem { TENSOR_OK, TENSOR_DTYPE, TENSOR_CODES, TENSOR_UNALIGNED };
 
 struct safetensors_entry {
-    struct ckpt_tensor t; /* t.type and t.n_bytes mean nothing with TENSOR_DTYPE */
-    struct str dtype;     /* as the header has it */
-    uint64_t offset;      /* of the data, from the start of the file */
+    struct ckpt_tensor t;     /* t.type means nothing with TENSOR_CODES, t.n_bytes too with TENSOR_DTYPE */
+    enum tensor_dtype stored; /* not with TENSOR_DTYPE */
+    struct str dtype;         /* as the header has it */
+    uint64_t offset;          /* of the data, from the start of the file */
     enum tensor_problem problem;
 };
 

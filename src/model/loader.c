@@ -14,24 +14,30 @@
 static void release_tensor(void *arg)
 {
     const struct loaded_weight *w = arg;
-    ckpt_release_pages(w->ckpt, w->tensor);
+    if (w->tensor)
+        ckpt_release_pages(w->ckpt, w->tensor->data, w->tensor->n_bytes);
+    for (unsigned i = 0; w->quant && i < QUANT_MAX_TENSORS; i++)
+        if (w->quant->tensor[i].data)
+            ckpt_release_pages(w->ckpt, w->quant->tensor[i].data, w->quant->tensor[i].n_bytes);
 }
 
 static struct weight *add_weight(struct loader *l, const struct weight_desc *desc,
-                                 const struct ckpt_tensor *tensor)
+                                 const struct ckpt_tensor *tensor, struct quant_matrix *quant)
 {
     struct model *m = l->m;
     BUG_ON(m->n_loaded == m->cap_loaded);
     struct loaded_weight *slot = &m->loaded[m->n_loaded];
     struct weight_desc d = *desc;
-    *slot = (struct loaded_weight){.ckpt = l->ck, .tensor = tensor};
-    if (tensor) {
+    *slot = (struct loaded_weight){.ckpt = l->ck, .tensor = tensor, .quant = quant};
+    if (tensor || quant) {
         d.release = release_tensor;
         d.release_arg = slot;
     }
     l->status = m->be->vt->weight_new(m->be, &d, &slot->weight, l->e);
-    if (l->status != ST_OK)
+    if (l->status != ST_OK) {
+        quant_matrix_close(quant);
         return NULL;
+    }
     m->n_loaded++;
     return slot->weight;
 }
@@ -52,7 +58,7 @@ static struct weight *load_tensor(struct loader *l, const char *name, unsigned r
                             .n_row = (uint32_t)n_row,
                             .n_col = (uint32_t)n_col,
                             .data = t->data};
-    return add_weight(l, &d, t);
+    return add_weight(l, &d, t, NULL);
 }
 
 #define FORMAT_NAME(name, fmt)                                                                               \
@@ -75,12 +81,36 @@ struct weight *load_vector(struct loader *l, uint32_t n, const char *name_fmt, .
     return load_tensor(l, name, WEIGHT_VECTOR, 1, 1, n);
 }
 
+/* NULL without a failure: the module is plain. */
+static struct weight *load_quantised(struct loader *l, uint32_t n_out, uint32_t n_in, const char *prefix)
+{
+    const struct quant_source source = ckpt_quant_source(l->ck);
+    struct quant_matrix *q;
+    if (l->status != ST_OK || l->m->quant.method == QUANT_NONE)
+        return NULL;
+    l->status = quant_matrix_open(&l->m->quant, &source, prefix, n_out, n_in, &q, l->e);
+    if (l->status != ST_OK || !q)
+        return NULL;
+    struct weight_desc d = {
+        .name = prefix, .roles = WEIGHT_LINEAR, .n_row = n_out, .n_col = n_in, .quant = q};
+    l->m->n_quantised++;
+    return add_weight(l, &d, NULL, q);
+}
+
+struct weight *load_head(struct loader *l, uint32_t n_out, uint32_t n_in, const char *prefix)
+{
+    struct weight *w = l->m->quant.on_the_fly ? NULL : load_quantised(l, n_out, n_in, prefix);
+    return w ? w : load_matrix(l, n_out, n_in, WEIGHT_LINEAR, "%s.weight", prefix);
+}
+
 struct linear_weights load_linear(struct loader *l, uint32_t n_out, uint32_t n_in, bool bias,
                                   const char *prefix_fmt, ...)
 {
     FORMAT_NAME(prefix, prefix_fmt);
     struct linear_weights w = {0};
-    w.weight = load_matrix(l, n_out, n_in, WEIGHT_LINEAR, "%s.weight", prefix);
+    w.weight = load_quantised(l, n_out, n_in, prefix);
+    if (!w.weight)
+        w.weight = load_matrix(l, n_out, n_in, WEIGHT_LINEAR, "%s.weight", prefix);
     if (bias)
         w.bias = load_vector(l, n_out, "%s.bias", prefix);
     return w;
@@ -121,7 +151,7 @@ struct weight *load_computed(struct loader *l, const float *x, uint32_t n, const
         return NULL;
     struct weight_desc d = {
         .name = name, .roles = WEIGHT_VECTOR, .type = ELEM_F32, .n_row = 1, .n_col = n, .data = x};
-    return add_weight(l, &d, NULL);
+    return add_weight(l, &d, NULL, NULL);
 }
 
 /* Llama 3.1's rule: long wavelengths are divided by `factor`, short ones kept, those between blended linearly

@@ -14,7 +14,8 @@ static enum status unsupported_type(const struct ckpt *ck, struct err *e)
                    ckpt_dir(ck), ckpt_config(ck)->model_type, model_type_names());
 }
 
-enum status model_load(const struct ckpt *ck, struct backend *be, struct model **out, struct err *e)
+enum status model_load(const struct ckpt *ck, struct backend *be, enum quant_method quantise,
+                       struct model **out, struct err *e)
 {
     const struct model_config *cfg = ckpt_config(ck);
     const struct arch *arch = arch_find(cfg->model_type);
@@ -38,6 +39,8 @@ enum status model_load(const struct ckpt *ck, struct backend *be, struct model *
     for (uint32_t i = 0; st == ST_OK && i < cfg->n_layer; i++)
         m->kv_scale[i] = (struct kv_scale){1, 1};
     if (st == ST_OK)
+        st = quant_choose(&cfg->quant, quantise, &m->quant, e);
+    if (st == ST_OK)
         st = arch->check(cfg, m, e);
     if (st == ST_OK)
         st = arch->load(m, ck, e);
@@ -53,8 +56,10 @@ void model_free(struct model *m)
 {
     if (!m)
         return;
-    for (uint32_t i = 0; i < m->n_loaded; i++)
+    for (uint32_t i = 0; i < m->n_loaded; i++) {
         m->be->vt->weight_free(m->be, m->loaded[i].weight);
+        quant_matrix_close(m->loaded[i].quant);
+    }
     if (m->kv)
         m->be->vt->kv_free(m->be, m->kv);
     arena_fini(&m->step);
@@ -72,6 +77,19 @@ const struct model_config *model_config(const struct model *m)
 const struct backend *model_backend(const struct model *m)
 {
     return m->be;
+}
+
+const struct quant_config *model_quant(const struct model *m)
+{
+    return &m->quant;
+}
+
+uint64_t model_weight_bytes(const struct model *m)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < m->n_loaded; i++)
+        n += m->be->vt->weight_bytes(m->be, m->loaded[i].weight);
+    return n;
 }
 
 enum status model_settle(struct model *m, const atomic_bool *cancel,

@@ -13,15 +13,19 @@ struct model;
 /* Supported model_type values, comma-separated. */
 const char *model_type_names(void);
 
-/* Checks every tensor's presence and shape: the error names file and tensor. Reads no weights yet (a device
- * maps or copies them later, see model_settle), so it is quick. Borrows `ck` and `be`, which must outlive the
- * model. */
-MUST_CHECK enum status model_load(const struct ckpt *ck, struct backend *be, struct model **out,
-                                  struct err *e);
+/* Checks every tensor's presence and shape: the error names file and tensor. Reads no weights yet but scales
+ * (a device maps or copies them later, see model_settle), so it is quick. Borrows `ck` and `be`, which must
+ * outlive the model. `quantise`: the method asked for; QUANT_NONE: as the checkpoint says. */
+MUST_CHECK enum status model_load(const struct ckpt *ck, struct backend *be, enum quant_method quantise,
+                                  struct model **out, struct err *e);
 void model_free(struct model *m);
 
 const struct model_config *model_config(const struct model *m);
 const struct backend *model_backend(const struct model *m);
+/* Of the linear weights. When on_the_fly they are computed anew for each use until they have settled. */
+const struct quant_config *model_quant(const struct model *m);
+/* Memory that the weights take once they have settled. */
+uint64_t model_weight_bytes(const struct model *m);
 
 /* Puts all weights into the device's fastest form, one by one; may run on its own thread beside model_step().
  * Polls *cancel between weights (ST_CANCELLED). `progress` may be NULL. */

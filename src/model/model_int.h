@@ -21,7 +21,8 @@ struct decoder_layer {
 struct loaded_weight {
     struct weight *weight;
     const struct ckpt *ckpt;
-    const struct ckpt_tensor *tensor; /* NULL for computed vectors */
+    const struct ckpt_tensor *tensor; /* NULL for computed vectors and quantised matrices */
+    struct quant_matrix *quant;       /* owned; NULL: plain */
 };
 
 struct model {
@@ -29,7 +30,9 @@ struct model {
     const struct model_config *cfg;
     struct backend *be;
     struct kv *kv;
-    uint32_t window; /* sliding attention window, 0: none; set by the architecture */
+    struct quant_config quant; /* of this model's linear weights */
+    uint32_t n_quantised;      /* of the weights below */
+    uint32_t window;           /* sliding attention window, 0: none; set by the architecture */
 
     struct weight *embed, *final_norm, *head, *inv_freq;
     struct decoder_layer *layer; /* [cfg->n_layer] */
@@ -53,6 +56,12 @@ struct arch {
 const struct arch *arch_find(const char *model_type);
 extern const struct arch arch_llama, arch_mistral;
 
+/* ---- quantise.c ---- */
+/* What the checkpoint says and what was asked for (QUANT_NONE: nothing) as one, or a sentence where they do
+ * not agree. */
+MUST_CHECK enum status quant_choose(const struct quant_config *stored, enum quant_method wanted,
+                                    struct quant_config *out, struct err *e);
+
 /* ---- loader.c: tensors of the checkpoint become weights of the device ---- */
 
 /* Sticky: after the first failure every call returns NULL and the first error stays. */
@@ -66,9 +75,11 @@ struct loader {
 struct weight *load_matrix(struct loader *l, uint32_t n_row, uint32_t n_col, unsigned roles,
                            const char *name_fmt, ...) PRINTF_LIKE(5, 6);
 struct weight *load_vector(struct loader *l, uint32_t n, const char *name_fmt, ...) PRINTF_LIKE(3, 4);
-/* `prefix`.weight and, when asked for, `prefix`.bias. */
+/* `prefix`.weight, plain, stored quantised or quantised on the fly, and, when asked for, `prefix`.bias. */
 struct linear_weights load_linear(struct loader *l, uint32_t n_out, uint32_t n_in, bool bias,
                                   const char *prefix_fmt, ...) PRINTF_LIKE(5, 6);
+/* The same for a head, which is quantised only where the checkpoint has it so. */
+struct weight *load_head(struct loader *l, uint32_t n_out, uint32_t n_in, const char *prefix);
 /* What a layer's fp8 keys and values count: `prefix`.k_scale and .v_scale, or .kv_scale for both, one number
  * each; 1 where the checkpoint has none and for stores of other types. */
 struct kv_scale load_kv_scale(struct loader *l, const char *prefix_fmt, ...) PRINTF_LIKE(2, 3);

@@ -44,7 +44,7 @@ FLAGS = [
     ("validation-workers", "VALIDATION_WORKERS", "2", "3", "served"),
     ("sharded", "SHARDED", "", "false", "served"),
     ("num-shard", "NUM_SHARD", "", "2", "refused"),
-    ("quantize", "QUANTIZE", "", "awq", "refused"),
+    ("quantize", "QUANTIZE", "", "awq", "served"),
     ("speculate", "SPECULATE", "0", "2", "served"),
     ("dtype", "DTYPE", "", "float16", "served"),
     ("kv-cache-dtype", "KV_CACHE_DTYPE", "", "fp8_e5m2", "served"),
@@ -166,7 +166,8 @@ def test_help_names_everything():
     (["--dtype=int3"], "--dtype: `int3` is none of: float16,bfloat16"),
     (["--cuda-graphs", "1,,2"], "--cuda-graphs: `1,,2` is no list of whole numbers"),
     (["--watermark-gamma", "2"], "--watermark-gamma: `2` is not a number between 0 and 1"),
-    (["--quantize", "awq"], "--quantize is not served by this version; leave it out. Weights are served as"),
+    (["--quantize", "marlin"], "--quantize: `marlin` is a layout for one kind of GPU, not served by this version"),
+    (["--quantize", "exl2"], "--quantize: `exl2` is a layout for one kind of GPU"),
     (["--num-shard", "2"], "--num-shard: `2` is not served by this version, only `1` is. One process"),
     (["--rope-scaling", "dynamic"], "`dynamic` is not served by this version, only `linear` is"),
     (["--ngrok", "--ngrok-authtoken", "t-1", "--ngrok-edge", "e"], "--ngrok is not served by this version"),
@@ -256,7 +257,8 @@ def test_what_platforms_set_for_everybody_is_taken_without_a_word():
 
 @pytest.mark.parametrize("env,name,value", [
     ({"HF_MODEL_REVISION": "main"}, None, "environment variable HF_MODEL_REVISION is not served"),
-    ({"HF_MODEL_QUANTIZE": "awq"}, None, "environment variable HF_MODEL_QUANTIZE is not served"),
+    ({"HF_MODEL_QUANTIZE": "awq"}, "quantize", "awq"),
+    ({"HF_MODEL_QUANTIZE": "exl2"}, None, "environment variable HF_MODEL_QUANTIZE: `exl2` is a layout for one kind"),
     ({"SM_NUM_GPUS": "4"}, None, "environment variable SM_NUM_GPUS: `4` is not served"),
     ({"SM_NUM_GPUS": "1"}, "num-shard", "1"),
     ({"HF_MODEL_TRUST_REMOTE_CODE": "true"}, "trust-remote-code", "true"),

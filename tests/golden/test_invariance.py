@@ -20,7 +20,7 @@ from conftest import Server  # noqa: E402
 TESTDATA = os.environ.get("PROMPTEUR_TESTDATA")
 pytestmark = pytest.mark.skipif(not TESTDATA, reason="PROMPTEUR_TESTDATA is not set: no checkpoints here")
 
-# Checkpoint and flags: bf16, f32 and f16 weights; full and windowed attention; biases; each type of KV cache.
+# Checkpoint and flags: bf16, f32, f16 and quantised weights; full and windowed attention; biases; each type of KV cache.
 CASES = [
     ("llama",),
     ("mistral",),
@@ -34,6 +34,13 @@ CASES = [
     ("llama", "--kv-cache-dtype", "fp8_e5m2"),
     ("mistral", "--kv-cache-dtype", "int8"),
     ("llama-f32", "--kv-cache-dtype", "int8"),
+    ("llama-awq",),
+    ("llama-gptq-actorder",),
+    ("llama-gptq-8bit", "--kv-cache-dtype", "int8"),
+    ("llama-fp8-static",),
+    ("llama-bnb-nf4-serialized", "--compute", "f32"),
+    ("llama-q-base", "--quantize", "bitsandbytes-nf4"),
+    ("llama-q-base", "--quantize", "eetq"),
 ]
 
 WORDS = "the a one cat dog tree house river walked saw under over and then big small green old of to".split()

@@ -57,9 +57,10 @@ DEVICES = [("ref", None)] + [("cpu", isa) for isa in machine_isas()]
 needs_testdata = pytest.mark.skipif(not TESTDATA, reason="PROMPTEUR_TESTDATA is not set: no reference goldens here")
 
 
-def run_logits(name, compute, device, isa, tmp_path, *flags, folder=None):
+def run_logits(name, compute, device, isa, tmp_path, *flags, folder=None, golden=None):
+    """The golden's prompts, the program's answers and logits, and the number of layers."""
     folder = folder or Path(TESTDATA, "checkpoints", name)
-    golden = json.loads(Path(TESTDATA, "goldens/forward", name + ".json").read_text())
+    golden = json.loads(Path(TESTDATA, "goldens", golden or f"forward/{name}").with_suffix(".json").read_text())
     lines = "".join(json.dumps({"ids": p["ids"]}) + "\n" for p in golden["prompts"])
     save = tmp_path / "logits.safetensors"
     n_new = len(golden["prompts"][0]["greedy_ids"])
@@ -104,20 +105,25 @@ def first_close_call(prompt, error):
     return len(prompt["greedy_ids"])
 
 
-@needs_testdata
-@pytest.mark.parametrize("device,isa", DEVICES)
-@pytest.mark.parametrize("name", checkpoints())
-def test_bf16_is_within_its_arithmetic(name, device, isa, tmp_path):
-    prompts, answers, logits, layers = run_logits(name, "bf16", device, isa, tmp_path)
-    tolerance = 5 * 2**-9 * math.sqrt((6 * layers + 1) / 3)
+def assert_within_rounding(n_rounding, reference, prompts, answers, logits):
+    """The error that so many roundings to bf16 in a row may make."""
+    tolerance = 5 * 2**-9 * math.sqrt(n_rounding / 3)
     largest = 0
-    for k, want in reference_logits(name).items():
+    for k, want in reference.items():
         largest = max(largest, np.abs(want).max())
         error = np.abs(logits[k] - want).max() / np.abs(want).max()
         assert error <= tolerance, f"{k}: {error:.2e} of the largest logit, {tolerance:.2e} allowed"
     for prompt, answer in zip(prompts, answers):
         n = first_close_call(prompt, tolerance * largest)
         assert answer["greedy_ids"][:n] == prompt["greedy_ids"][:n]
+
+
+@needs_testdata
+@pytest.mark.parametrize("device,isa", DEVICES)
+@pytest.mark.parametrize("name", checkpoints())
+def test_bf16_is_within_its_arithmetic(name, device, isa, tmp_path):
+    prompts, answers, logits, layers = run_logits(name, "bf16", device, isa, tmp_path)
+    assert_within_rounding(6 * layers + 1, reference_logits(name), prompts, answers, logits)
 
 
 # Half of the last place of a number in [1, 2); int8 counts in the row's largest number / 127, about three times the

@@ -100,15 +100,30 @@ void device_close(struct device *d)
     free(d);
 }
 
-struct weight *device_weight(struct device *d, const struct tensor *t, unsigned roles)
+static struct weight *add_weight(struct device *d, const struct weight_desc *desc)
 {
-    struct weight_desc desc = {
-        .name = "w", .roles = roles, .type = t->type, .n_row = t->n_row, .n_col = t->n_col, .data = t->data};
     struct err e;
     assert_true(d->n_weight < WEIGHTS_MAX);
-    if (d->b->vt->weight_new(d->b, &desc, &d->weight[d->n_weight], &e) != ST_OK)
+    if (d->b->vt->weight_new(d->b, desc, &d->weight[d->n_weight], &e) != ST_OK)
         fail_msg("%s", e.text);
     return d->weight[d->n_weight++];
+}
+
+struct weight *device_weight(struct device *d, const struct tensor *t, unsigned roles)
+{
+    return add_weight(d, &(struct weight_desc){.name = "w",
+                                               .roles = roles,
+                                               .type = t->type,
+                                               .n_row = t->n_row,
+                                               .n_col = t->n_col,
+                                               .data = t->data});
+}
+
+struct weight *device_quantised(struct device *d, const struct quant_matrix *m)
+{
+    return add_weight(d,
+                      &(struct weight_desc){
+                          .name = "w", .roles = WEIGHT_LINEAR, .n_row = m->n_row, .n_col = m->n_col, .quant = m});
 }
 
 void device_settle(struct device *d)

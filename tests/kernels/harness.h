@@ -53,6 +53,7 @@ struct device *device_open_kv(const char *isa, enum compute_type compute, enum k
                               unsigned n_threads);
 void device_close(struct device *d);
 struct weight *device_weight(struct device *d, const struct tensor *t, unsigned roles);
+struct weight *device_quantised(struct device *d, const struct quant_matrix *m);
 void device_settle(struct device *d);
 /* A KV store, replacing none. */
 void device_kv(struct device *d, const struct kv_desc *desc);

@@ -31,6 +31,7 @@ static void cpu_close(struct backend *b)
         free(cpu->value[i].p);
     for (unsigned m = 0; cpu->member && m < cpu->n_member; m++) {
         free(cpu->member[m].panels.p);
+        free(cpu->member[m].codes.p);
         free(cpu->member[m].attention.p);
         free(cpu->member[m].inputs.p);
     }
@@ -53,6 +54,7 @@ static const struct backend_vtable cpu_vtable = {
     .weight_new = cpu_weight_new,
     .weight_free = cpu_weight_free,
     .weight_settle = cpu_weight_settle,
+    .weight_bytes = cpu_weight_bytes,
     .kv_page_bytes = cpu_kv_page_bytes,
     .kv_new = cpu_kv_new,
     .kv_free = cpu_kv_free,

@@ -27,7 +27,8 @@ struct scratch {
 
 /* What a team member keeps for itself during a run. */
 struct member {
-    struct scratch panels;    /* a weight's panels while it is not settled */
+    struct scratch panels;    /* a weight's panels while it is not settled, or decoded */
+    struct scratch codes;     /* a panel of codes and what it is made of, while not settled */
     struct scratch attention; /* queries, scores and sums of an attention item */
     struct scratch inputs;    /* activations of a small linear */
 };
@@ -53,12 +54,15 @@ struct weight {
     char name[96];
     unsigned roles;
     enum elem_type type;  /* of data */
-    enum elem_type store; /* of the panels */
+    enum elem_type store; /* of the panels that are multiplied */
     uint32_t n_row, n_col;
-    const uint8_t *data;       /* row-major, borrowed; not read for a vector */
-    float *vector;             /* WEIGHT_VECTOR: own copy */
-    _Atomic(uint8_t *) panels; /* NULL until settled: [ceil(n_row / 16)] panels of panel_bytes */
-    size_t panel_bytes, map_bytes;
+    const uint8_t *data;              /* row-major, borrowed; not read for a vector */
+    const struct quant_matrix *quant; /* in place of data, or NULL */
+    float *vector;                    /* WEIGHT_VECTOR: own copy */
+    _Atomic(uint8_t *) panels;        /* NULL until settled: [ceil(n_row / 16)] of kept_bytes */
+    size_t panel_bytes;               /* of a panel that is multiplied */
+    size_t kept_bytes;                /* of a panel that is kept: the same, or codes */
+    size_t map_bytes;
     void (*release)(void *arg);
     void *release_arg;
 };
@@ -125,11 +129,31 @@ MUST_CHECK enum status cpu_weight_new(struct backend *b, const struct weight_des
                                       struct err *e);
 void cpu_weight_free(struct backend *b, struct weight *w);
 MUST_CHECK enum status cpu_weight_settle(struct backend *b, struct weight *w, struct err *e);
-/* Panels first .. first + n - 1: where the settled weight has them, or packed into `scratch`. */
+uint64_t cpu_weight_bytes(const struct backend *b, const struct weight *w);
+/* What weight_panels() needs of a member for n panels of the weight. */
+MUST_CHECK enum status weight_scratch_reserve(struct member *member, const struct weight *w, size_t n,
+                                              struct err *e);
+/* Panels first .. first + n - 1 as tiles multiply them: where the settled weight has them, or packed or
+ * decoded into the member's scratch. */
 const uint8_t *weight_panels(const struct cpu *cpu, const struct weight *w, uint32_t first, uint32_t n,
-                             void *scratch);
+                             struct member *member);
 /* One row as float32, n_col of them. */
 void weight_row(const struct cpu *cpu, const struct weight *w, uint32_t row, float *y);
+
+/* A quantised weight's panel of codes: where the settled weight has it, or packed into the member's scratch.
+ */
+const uint8_t *weight_codes(const struct weight *w, uint32_t panel, struct member *member);
+
+/* ---- quant_panels.c ---- */
+size_t quant_panel_bytes(const struct quant_matrix *m);
+/* Of a panel and the rows it is made of. */
+size_t quant_scratch_bytes(const struct quant_matrix *m);
+/* `rows_memory`: quant_rows_bytes() of 16 rows. */
+void quant_pack_panel(const struct quant_matrix *m, uint32_t panel, void *rows_memory, uint8_t *to);
+void quant_decode_panel(const struct cpu *cpu, const struct weight *w, const uint8_t *packed, uint8_t *to);
+/* One row by one panel without decoding it first; false, and nothing done, where that cannot be. */
+bool quant_multiply_panel(const struct cpu *cpu, const struct weight *w, const uint8_t *packed,
+                          const struct linear_tile *row);
 
 /* ---- kv.c ---- */
 uint64_t cpu_kv_page_bytes(const struct backend *b, const struct kv_desc *d);

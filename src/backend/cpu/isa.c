@@ -22,12 +22,13 @@ static const struct {
     struct kernel_level level;
     unsigned needs;
 } levels[] = {
-    {{"scalar", &elementwise_scalar, &linear_scalar, &linear_scalar, &attention_scalar}, 0},
+    {{"scalar", &elementwise_scalar, &linear_scalar, &linear_scalar, &attention_scalar, &decode_scalar}, 0},
 #if defined(__x86_64__)
-    {{"avx2", &elementwise_avx2, &linear_avx2, &linear_avx2, &attention_avx2}, HAS_AVX2},
-    {{"avx512", &elementwise_avx512, &linear_avx512, &linear_avx512, &attention_avx512},
+    {{"avx2", &elementwise_avx2, &linear_avx2, &linear_avx2, &attention_avx2, &decode_avx2}, HAS_AVX2},
+    {{"avx512", &elementwise_avx512, &linear_avx512, &linear_avx512, &attention_avx512, &decode_avx512},
      HAS_AVX2 | HAS_AVX512},
-    {{"avx512_bf16", &elementwise_avx512, &linear_avx512, &linear_avx512_bf16, &attention_avx512},
+    {{"avx512_bf16", &elementwise_avx512, &linear_avx512, &linear_avx512_bf16, &attention_avx512,
+      &decode_avx512_bf16},
      HAS_AVX2 | HAS_AVX512 | HAS_AVX512_BF16},
 #endif
 };

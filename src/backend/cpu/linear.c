@@ -88,7 +88,7 @@ enum status linear_reserve(struct cpu *cpu, const struct program *p, const struc
         for (unsigned m = 0; m < cpu->n_member && st == ST_OK; m++) {
             /* A smaller batch may use wider blocks than this one. */
             size_t block = plan.block_panels > WIDE_PANELS ? plan.block_panels : WIDE_PANELS;
-            st = scratch_reserve(&cpu->member[m].panels, block * o->part[i].weight->panel_bytes, e);
+            st = weight_scratch_reserve(&cpu->member[m], o->part[i].weight, block, e);
             if (st == ST_OK)
                 st = scratch_reserve(&cpu->member[m].inputs,
                                      (PRIVATE_MAX + 2 * TILE_ROWS_MAX) * sizeof(float), e);
@@ -160,8 +160,32 @@ static struct linear_item find_item(const struct linear_plan *plan, uint32_t num
     };
 }
 
+/* One row by codes: multiplied as they are decoded. False, and nothing done, where that cannot be. */
+static bool run_codes(const struct run *run, const struct linear_plan *plan, const struct linear_item *item,
+                      const void *inputs, struct member *member)
+{
+    const struct weight *w = item->part->weight;
+    if (!w->quant || plan->n_row != 1)
+        return false;
+    for (uint32_t p = item->panel; p < item->panel + item->n_panel; p++) {
+        uint32_t first = p * PANEL_COLS, left = w->n_row - first;
+        struct linear_tile row = {
+            .a = inputs,
+            .n_row = 1,
+            .k = plan->k,
+            .n_col = left < PANEL_COLS ? left : PANEL_COLS,
+            .y = run_row(run, item->part->y, 0) + first,
+            .bias = item->part->bias ? item->part->bias->vector + first : NULL,
+            .accumulate = item->part->accumulate,
+        };
+        if (!quant_multiply_panel(run->cpu, w, weight_codes(w, p, member), &row))
+            return false;
+    }
+    return true;
+}
+
 static void run_item(const struct run *run, const struct linear_plan *plan, const struct linear_item *item,
-                     const void *inputs, void *scratch)
+                     const void *inputs, struct member *member)
 {
     const struct cpu *cpu = run->cpu;
     const struct weight *w = item->part->weight;
@@ -170,7 +194,7 @@ static void run_item(const struct run *run, const struct linear_plan *plan, cons
     struct linear_tile tile = {
         .k = plan->k,
         .n_col = left < cols ? left : cols,
-        .w = weight_panels(cpu, w, item->panel, item->n_panel, scratch),
+        .w = weight_panels(cpu, w, item->panel, item->n_panel, member),
         .panel_bytes = w->panel_bytes,
         .y_stride = w->n_row,
         .bias = item->part->bias ? item->part->bias->vector + first : NULL,
@@ -192,6 +216,7 @@ void linear_run(const struct run *run, const struct op_linear *o, struct ticket 
     uint32_t n_item = plan.n_block * plan.n_row_part, number;
     while ((number = atomic_fetch_add_explicit(&ticket->next, 1, memory_order_relaxed)) < n_item) {
         struct linear_item item = find_item(&plan, number);
-        run_item(run, &plan, &item, inputs, run->cpu->member[member].panels.p);
+        if (!run_codes(run, &plan, &item, inputs, &run->cpu->member[member]))
+            run_item(run, &plan, &item, inputs, &run->cpu->member[member]);
     }
 }

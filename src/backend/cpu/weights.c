@@ -1,4 +1,4 @@
-/* Weights: borrowed row-major tensors that become panels.
+/* Weights: borrowed row-major tensors, or quantised matrices, that become panels.
  *
  * A new weight is usable at once: whoever multiplies by it packs the panels it needs into its own scratch.
  * Settling packs the whole weight once with the same code and publishes the result with one atomic store; a
@@ -29,13 +29,18 @@ enum status cpu_weight_new(struct backend *b, const struct weight_desc *d, struc
         return err_set(e, ST_NO_MEMORY, "no memory for weight %s", d->name);
     *w = (struct weight){.roles = d->roles,
                          .type = d->type,
-                         .store = cpu->compute == COMPUTE_BF16 ? ELEM_BF16 : d->type,
+                         .store = cpu->compute == COMPUTE_BF16 ? ELEM_BF16
+                                  : d->quant                   ? ELEM_F32
+                                                               : d->type,
                          .n_row = d->n_row,
                          .n_col = d->n_col,
                          .data = d->data,
+                         .quant = d->quant,
                          .release = d->release,
                          .release_arg = d->release_arg};
+    BUG_ON(d->quant && d->roles != WEIGHT_LINEAR);
     w->panel_bytes = panel_bytes(w->store, w->n_col);
+    w->kept_bytes = w->quant ? quant_panel_bytes(w->quant) : w->panel_bytes;
     strncpy(w->name, d->name, sizeof w->name - 1);
     if (d->roles & WEIGHT_VECTOR) {
         enum status st = vector_new(d, w, e);
@@ -97,6 +102,33 @@ static void pack(const struct cpu *cpu, const struct weight *w, uint32_t first, 
     }
 }
 
+/* Every panel from the rows it is made of. */
+static enum status pack_quantised(const struct weight *w, uint8_t *panels, struct err *e)
+{
+    void *rows = malloc(quant_rows_bytes(w->quant, PANEL_COLS));
+    if (!rows)
+        return err_set(e, ST_NO_MEMORY, "weight %s: no memory for %d rows", w->name, PANEL_COLS);
+    for (uint32_t p = 0; p < ceil_div(w->n_row, PANEL_COLS); p++)
+        quant_pack_panel(w->quant, p, rows, panels + p * w->kept_bytes);
+    free(rows);
+    return ST_OK;
+}
+
+static size_t kept_bytes(const struct weight *w)
+{
+    return round_up(ceil_div(w->n_row, PANEL_COLS) * w->kept_bytes + 1, 4096);
+}
+
+uint64_t cpu_weight_bytes(const struct backend *b, const struct weight *w)
+{
+    (void)b;
+    if (w->roles & WEIGHT_VECTOR)
+        return (uint64_t)w->n_row * w->n_col * sizeof *w->vector;
+    if (w->roles & WEIGHT_LINEAR)
+        return kept_bytes(w);
+    return (uint64_t)w->n_row * w->n_col * elem_format_get(w->type)->elem_bytes;
+}
+
 enum status cpu_weight_settle(struct backend *b, struct weight *w, struct err *e)
 {
     const struct cpu *cpu = (const struct cpu *)b;
@@ -107,25 +139,53 @@ enum status cpu_weight_settle(struct backend *b, struct weight *w, struct err *e
     /* A table that is only looked up stays in place: a row is read once in a while, wherever it lies. */
     if (!(w->roles & WEIGHT_LINEAR) || atomic_load_explicit(&w->panels, memory_order_relaxed))
         return ST_OK;
-    uint32_t n_panel = ceil_div(w->n_row, PANEL_COLS);
-    w->map_bytes = round_up(n_panel * w->panel_bytes + 1, 4096);
+    w->map_bytes = kept_bytes(w);
     uint8_t *panels = map_panels(w->map_bytes);
     if (!panels)
         return err_set(e, ST_NO_MEMORY, "weight %s: no memory for %zu bytes", w->name, w->map_bytes);
-    pack(cpu, w, 0, n_panel, panels);
+    enum status st = ST_OK;
+    if (w->quant)
+        st = pack_quantised(w, panels, e);
+    else
+        pack(cpu, w, 0, ceil_div(w->n_row, PANEL_COLS), panels);
+    if (st != ST_OK) {
+        munmap(panels, w->map_bytes);
+        return st;
+    }
     atomic_store_explicit(&w->panels, panels, memory_order_release);
     release_source(w);
     return ST_OK;
 }
 
-const uint8_t *weight_panels(const struct cpu *cpu, const struct weight *w, uint32_t first, uint32_t n,
-                             void *scratch)
+enum status weight_scratch_reserve(struct member *member, const struct weight *w, size_t n, struct err *e)
 {
-    const uint8_t *panels = atomic_load_explicit(&w->panels, memory_order_acquire);
-    if (panels)
-        return panels + first * w->panel_bytes;
-    pack(cpu, w, first, n, scratch);
-    return scratch;
+    enum status st = scratch_reserve(&member->panels, n * w->panel_bytes, e);
+    return st == ST_OK && w->quant ? scratch_reserve(&member->codes, quant_scratch_bytes(w->quant), e) : st;
+}
+
+const uint8_t *weight_codes(const struct weight *w, uint32_t panel, struct member *member)
+{
+    const uint8_t *kept = atomic_load_explicit(&w->panels, memory_order_acquire);
+    uint8_t *codes = member->codes.p;
+    if (kept)
+        return kept + panel * w->kept_bytes;
+    quant_pack_panel(w->quant, panel, codes + w->kept_bytes, codes);
+    return codes;
+}
+
+const uint8_t *weight_panels(const struct cpu *cpu, const struct weight *w, uint32_t first, uint32_t n,
+                             struct member *member)
+{
+    uint8_t *to = member->panels.p;
+    for (uint32_t p = 0; w->quant && p < n; p++)
+        quant_decode_panel(cpu, w, weight_codes(w, first + p, member), to + p * w->panel_bytes);
+    if (w->quant)
+        return to;
+    const uint8_t *kept = atomic_load_explicit(&w->panels, memory_order_acquire);
+    if (kept)
+        return kept + first * w->kept_bytes;
+    pack(cpu, w, first, n, to);
+    return to;
 }
 
 static void decode_row(const struct cpu *cpu, enum elem_type type, const uint8_t *x, uint32_t n, float *y)

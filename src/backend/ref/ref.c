@@ -48,6 +48,20 @@ static float rounded(const struct ref *r, float x)
 
 /* ---- weights ---- */
 
+static enum status decode_quantised(const struct quant_matrix *m, float *x, struct err *e)
+{
+    void *memory = malloc(quant_rows_bytes(m, 1));
+    if (!memory)
+        return err_set(e, ST_NO_MEMORY, "no memory for a row of %u codes", m->n_col);
+    struct quant_rows rows = quant_rows_place(m, 1, memory);
+    for (uint32_t r = 0; r < m->n_row; r++) {
+        quant_matrix_rows(m, r, 1, &rows);
+        quant_rows_decode(m, &rows, 1, x + (size_t)r * m->n_col);
+    }
+    free(memory);
+    return ST_OK;
+}
+
 static enum status ref_weight_new(struct backend *b, const struct weight_desc *d, struct weight **out,
                                   struct err *e)
 {
@@ -59,7 +73,16 @@ static enum status ref_weight_new(struct backend *b, const struct weight_desc *d
         free(w);
         return err_set(e, ST_NO_MEMORY, "no memory for weight %s", d->name);
     }
-    elem_format_get(d->type)->decode(x, d->data, n);
+    enum status st = ST_OK;
+    if (d->quant)
+        st = decode_quantised(d->quant, x, e);
+    else
+        elem_format_get(d->type)->decode(x, d->data, n);
+    if (st != ST_OK) {
+        free(x);
+        free(w);
+        return st;
+    }
     *w = (struct weight){d->n_row, d->n_col, x, d->release, d->release_arg};
     *out = w;
     return ST_OK;
@@ -82,6 +105,12 @@ static enum status ref_weight_settle(struct backend *b, struct weight *w, struct
         w->release(w->release_arg);
     w->release = NULL;
     return ST_OK;
+}
+
+static uint64_t ref_weight_bytes(const struct backend *b, const struct weight *w)
+{
+    (void)b;
+    return (uint64_t)w->n_row * w->n_col * sizeof(float);
 }
 
 /* ---- KV store ---- */
@@ -404,6 +433,7 @@ static const struct backend_vtable ref_vtable = {
     .weight_new = ref_weight_new,
     .weight_free = ref_weight_free,
     .weight_settle = ref_weight_settle,
+    .weight_bytes = ref_weight_bytes,
     .kv_page_bytes = ref_kv_page_bytes,
     .kv_new = ref_kv_new,
     .kv_free = ref_kv_free,

@@ -39,8 +39,7 @@ enum status llama_load(struct model *m, const struct ckpt *ck, struct err *e)
     for (uint32_t i = 0; i < c->n_layer && l.status == ST_OK; i++)
         load_layer(&l, c, i);
     m->final_norm = load_vector(&l, c->d_model, "model.norm.weight");
-    m->head = c->tie_embeddings ? m->embed
-                                : load_matrix(&l, c->n_vocab, c->d_model, WEIGHT_LINEAR, "lm_head.weight");
+    m->head = c->tie_embeddings ? m->embed : load_head(&l, c->n_vocab, c->d_model, "lm_head");
     return l.status;
 }
 

@@ -265,8 +265,6 @@ static const struct mistake {
     {LLAMA(",\"partial_rotary_factor\":0.5"), ST_UNSUPPORTED, "`partial_rotary_factor` 0.5"},
     {LLAMA(",\"rope_parameters\":{\"partial_rotary_factor\":0.25}"), ST_UNSUPPORTED, "0.25 is not served"},
     {LLAMA(",\"rope_parameters\":{\"full_attention\":{\"rope_theta\":1}}"), ST_UNSUPPORTED, "by layer type"},
-    {LLAMA(",\"quantization_config\":{\"quant_method\":\"gptq\",\"bits\":4}"), ST_UNSUPPORTED, "`gptq`"},
-    {LLAMA(",\"quantization_config\":{\"load_in_4bit\":true}"), ST_UNSUPPORTED, "quantization_config"},
     {LLAMA(",\"quantization_config\":4"), ST_INVALID, "`quantization_config` is not an object"},
     {LLAMA(",\"quantization_config\":{\"quant_method\":4}"), ST_INVALID,
      "`quantization_config.quant_method`"},

@@ -61,17 +61,6 @@ static void test_refused(void **state)
         const char *name, *word;
     } rows[] = {
         {"llama-bin", "pytorch_model.bin"},
-        {"llama-awq", "`awq`"},
-        {"llama-awq-g128-legacy", "quant_config.json"},
-        {"llama-bnb-nf4-serialized", "`bitsandbytes`"},
-        {"llama-fp8-ct", "`compressed-tensors`"},
-        {"llama-fp8-fbgemm", "`fbgemm_fp8`"},
-        {"llama-fp8-static", "`fp8`"},
-        {"llama-gptq-8bit", "`gptq`"},
-        {"llama-gptq-actorder", "`gptq`"},
-        {"llama-gptq-asym", "`gptq`"},
-        {"llama-gptq-nogroup", "`gptq`"},
-        {"llama-gptq-sym", "`gptq`"},
         {"gpt2", "`gpt2`"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

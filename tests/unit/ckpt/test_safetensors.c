@@ -87,7 +87,15 @@ static void test_require(void **state)
                   "file again with the safetensors library");
     assert_null(ckpt_find(c, STR("position_ids")));
     assert_null(ckpt_find(c, STR("skew")));
-    assert_int_equal(ckpt_n_tensors(c), 1);
+    assert_int_equal(ckpt_n_tensors(c), 3);
+    struct quant_tensor ids;
+    assert_true(ckpt_find_stored(c, STR("position_ids"), &ids));
+    assert_int_equal(ids.dtype, DTYPE_I64);
+    assert_true(ids.n_dim == 2 && ids.dim[0] == 1 && ids.dim[1] == 2 && ids.n_bytes == 16);
+    assert_int_equal(((const unsigned char *)ids.data)[0], 24);
+    assert_true(ckpt_find_stored(c, STR("w"), &ids) && ids.dtype == DTYPE_F32);
+    assert_false(ckpt_find_stored(c, STR("skew"), &ids));
+    assert_false(ckpt_find_stored(c, STR("x.y"), &ids));
     ckpt_close(c);
     folder_remove(&f);
 }
@@ -120,6 +128,8 @@ static const struct damage {
      0,
      ST_INVALID,
      {"past the end"}},
+    {"{\"w\":" T("I64", "[2]", "[0,8]") "}", 8, ST_INVALID, {"`w`", "need 16 bytes", "give 8"}},
+    {"{\"w\":" T("F8_E4M3", "[2]", "[0,8]") "}", 8, ST_INVALID, {"`w`", "need 2 bytes", "give 8"}},
     {"{\"w\":" T("I64", "[1]", "[0,8]") "}", 4, ST_INVALID, {"`w`", "past the end"}},
     {"{\"w\":" T("", "[1]", "[0,4]") "}", 4, ST_INVALID, {"`w`", "dtype is empty"}},
     {"{\"w\":" T("FLOATFLOATFLOATFLOATFLOATFLOATFLOAT", "[1]", "[0,4]") "}",
@@ -269,7 +279,7 @@ static void test_release_pages(void **state)
         const unsigned char *p = w->data;
         for (size_t i = 0; i < N; i++)
             sum += p[i] != ((i + 4) & 255);
-        ckpt_release_pages(c, w);
+        ckpt_release_pages(c, w->data, w->n_bytes);
         uint64_t entry = 0;
         uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), middle = (uintptr_t)p + N / 2;
         int fd = open("/proc/self/pagemap", O_RDONLY);
@@ -279,7 +289,7 @@ static void test_release_pages(void **state)
             close(fd);
     }
     assert_int_equal(sum, 0);
-    ckpt_release_pages(c, ckpt_find(c, STR("a"))); /* less than a page: nothing happens */
+    ckpt_release_pages(c, ckpt_find(c, STR("a"))->data, 4); /* less than a page: nothing happens */
     ckpt_close(c);
     folder_remove(&f);
 }

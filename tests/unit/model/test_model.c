@@ -19,7 +19,7 @@ struct open_model {
 };
 
 static enum status try_open(struct open_model *o, const struct tiny_shape *s, const char *device,
-                            enum compute_type compute, struct err *e)
+                            enum compute_type compute, enum quant_method quantise, struct err *e)
 {
     struct backend_options options = {.compute = compute, .n_threads = 2};
     *o = (struct open_model){0};
@@ -28,7 +28,7 @@ static enum status try_open(struct open_model *o, const struct tiny_shape *s, co
     if (st == ST_OK)
         st = backend_open(device, &options, &o->be, e);
     if (st == ST_OK)
-        st = model_load(o->ck, o->be, &o->m, e);
+        st = model_load(o->ck, o->be, quantise, &o->m, e);
     return st;
 }
 
@@ -72,13 +72,14 @@ static void last_logits(struct model *m, unsigned chunk, float *out)
     memcpy(out, logits, 96 * sizeof *out);
 }
 
-static void chunks_do_not_matter(const char *device, enum compute_type compute, const struct tiny_shape *s)
+static void chunks_do_not_matter(const char *device, enum compute_type compute, const struct tiny_shape *s,
+                                 enum quant_method quantise)
 {
     struct open_model o;
     struct err e = {0};
     float whole[96], cut[96];
     atomic_bool cancel = false;
-    assert_int_equal(try_open(&o, s, device, compute, &e), ST_OK);
+    assert_int_equal(try_open(&o, s, device, compute, quantise, &e), ST_OK);
     assert_int_equal(model_reserve(o.m, N_PAGES, N_TOK, 4, &e), ST_OK);
     last_logits(o.m, N_TOK, whole);
     for (unsigned i = 0; i < 96; i++)
@@ -101,16 +102,45 @@ static void test_chunks(void **state)
     const struct tiny_shape *shapes[] = {&tiny_default, &windowed, &tied};
     for (unsigned i = 0; i < 3; i++)
         for (unsigned c = 0; c < 2; c++) {
-            chunks_do_not_matter("ref", c ? COMPUTE_BF16 : COMPUTE_F32, shapes[i]);
-            chunks_do_not_matter("cpu", c ? COMPUTE_BF16 : COMPUTE_F32, shapes[i]);
+            chunks_do_not_matter("ref", c ? COMPUTE_BF16 : COMPUTE_F32, shapes[i], QUANT_NONE);
+            chunks_do_not_matter("cpu", c ? COMPUTE_BF16 : COMPUTE_F32, shapes[i], QUANT_NONE);
         }
+}
+
+/* Before and after settling, and whatever part of the prompt is computed at once. */
+static void test_chunks_of_quantised_models(void **state)
+{
+    (void)state;
+    for (unsigned q = QUANT_NONE + 1; q < QUANT_METHOD_COUNT; q++)
+        for (unsigned c = 0; c < 2 && quant_method_is_on_the_fly((enum quant_method)q); c++) {
+            chunks_do_not_matter("ref", c ? COMPUTE_BF16 : COMPUTE_F32, &tiny_default, (enum quant_method)q);
+            chunks_do_not_matter("cpu", c ? COMPUTE_BF16 : COMPUTE_F32, &tiny_default, (enum quant_method)q);
+        }
+}
+
+static void test_plain_checkpoints_cannot_be_made_everything(void **state)
+{
+    (void)state;
+    struct open_model o;
+    struct err e = {0};
+    assert_int_equal(try_open(&o, &tiny_default, "ref", COMPUTE_F32, QUANT_AWQ, &e), ST_INVALID);
+    assert_non_null(strstr(e.text, "--quantize awq: the checkpoint is not quantised"));
+    close_model(&o);
+    assert_int_equal(try_open(&o, &tiny_default, "cpu", COMPUTE_BF16, QUANT_EETQ, &e), ST_OK);
+    assert_true(model_quant(o.m)->on_the_fly && model_quant(o.m)->method == QUANT_EETQ);
+    uint64_t eetq = model_weight_bytes(o.m);
+    close_model(&o);
+    assert_int_equal(try_open(&o, &tiny_default, "cpu", COMPUTE_BF16, QUANT_NONE, &e), ST_OK);
+    assert_int_equal(model_quant(o.m)->method, QUANT_NONE);
+    assert_true(eetq < model_weight_bytes(o.m));
+    close_model(&o);
 }
 
 static void refused(const struct tiny_shape *s, const char *word)
 {
     struct open_model o;
     struct err e = {0};
-    assert_int_not_equal(try_open(&o, s, "ref", COMPUTE_F32, &e), ST_OK);
+    assert_int_not_equal(try_open(&o, s, "ref", COMPUTE_F32, QUANT_NONE, &e), ST_OK);
     assert_non_null(strstr(e.text, word));
     close_model(&o);
 }
@@ -135,7 +165,7 @@ static void test_settle_can_be_cancelled(void **state)
     struct open_model o;
     struct err e = {0};
     atomic_bool cancel = true;
-    assert_int_equal(try_open(&o, &tiny_default, "ref", COMPUTE_F32, &e), ST_OK);
+    assert_int_equal(try_open(&o, &tiny_default, "ref", COMPUTE_F32, QUANT_NONE, &e), ST_OK);
     assert_int_equal(model_settle(o.m, &cancel, NULL, NULL, &e), ST_CANCELLED);
     close_model(&o);
 }
@@ -144,6 +174,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_chunks_of_quantised_models),
+        cmocka_unit_test(test_plain_checkpoints_cannot_be_made_everything),
         cmocka_unit_test(test_damage_is_named),
         cmocka_unit_test(test_settle_can_be_cancelled),
     };

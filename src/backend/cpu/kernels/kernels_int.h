@@ -7,10 +7,7 @@
 #ifndef BACKEND_CPU_KERNELS_INT_H
 #define BACKEND_CPU_KERNELS_INT_H
 
-#include "quant/quant.h"
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "quant/matrix.h"
 
 /* Weights and keys are stored in panels of this many columns: one 512-bit register of float32. */
 #define PANEL_COLS 16
@@ -64,6 +61,34 @@ static inline size_t panel_index(enum elem_type type, size_t k, size_t column)
 {
     return type == ELEM_BF16 ? (k / 2 * PANEL_COLS + column) * 2 + k % 2 : k * PANEL_COLS + column;
 }
+
+/* ---- decoding: a panel of codes becomes one of numbers ---- */
+struct decode_tile {
+    enum quant_code code;
+    const float *table;   /* [16] of a code of 4 bits, else NULL */
+    const uint8_t *codes; /* 64 (4 bits) or 128 (8 bits) bytes for each 8 of k: see decode.c */
+    uint32_t k;
+    const void *scale; /* [n_group][16] */
+    enum elem_type scale_type;
+    const int8_t *zero; /* [n_group][16] or NULL: none */
+    uint32_t group_size;
+    const uint32_t *group_of; /* [k] or NULL: k / group_size */
+    float divisor;
+    enum elem_type value_type;
+    enum elem_type to; /* ELEM_BF16 or ELEM_F32 */
+    void *panel;       /* as linear_tile has it */
+};
+
+struct decode_kernels {
+    /* The same bytes at every level. */
+    void (*decode)(const struct decode_tile *t);
+    /* Multiplies one row by the panel as it is decoded: to the bytes that decode() and this level's linear
+     * tile give, `to` telling the type between them, the row's w not read. `pairs`: row->a is bf16 pairs.
+     * False, and nothing done, where this level or the panel's groups need the two steps. */
+    bool (*multiply)(const struct decode_tile *t, const struct linear_tile *row, bool pairs);
+};
+
+extern const struct decode_kernels decode_scalar, decode_avx2, decode_avx512, decode_avx512_bf16;
 
 /* ---- attention: acc[r][i] += sum_t p[r][t] * v_t[i] for t in [begin, end), in t order ----
  *
@@ -133,6 +158,7 @@ struct kernel_level {
     const struct linear_kernels *linear_f32;  /* float activations as they are */
     const struct linear_kernels *linear_bf16; /* activations rounded to bf16, bf16 panels */
     const struct attention_kernels *attention;
+    const struct decode_kernels *decode;
 };
 
 #endif
