@@ -6,7 +6,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct gen_limits limits = {2, 4, 5, 100, 200};
+    static const struct gen_limits limits = {.max_best_of = 2,
+                                             .max_stop_sequences = 4,
+                                             .max_top_n_tokens = 5,
+                                             .max_input_tokens = 100,
+                                             .max_total_tokens = 200};
     struct arena arena;
     struct gen_request r;
     struct err e = {0};
