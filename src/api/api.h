@@ -17,6 +17,7 @@ struct api_options {
     uint32_t max_concurrent_requests, max_best_of, max_stop_sequences, max_top_n_tokens,
         max_client_batch_size;
     bool prefill_logprobs;  /* decoder_input_details is served */
+    bool disable_ui;        /* no page at /ui */
     bool strict_openai;     /* OpenAI's routes say what OpenAI says where TGI says something else */
     double watermark_gamma; /* share of green tokens */
     float watermark_delta;
@@ -33,6 +34,8 @@ void api_free(struct api *a);
 
 /* The route table, for http_options; lives as long as the api. */
 const struct http_route *api_routes(const struct api *a, size_t *n);
+/* The OpenAPI document of these routes; needs no server and no model. */
+void api_openapi(const struct api *a, struct buf *out);
 /* Binds the api to its server: once, before the server runs. */
 MUST_CHECK enum status api_attach(struct api *a, struct http_server *server, struct err *e);
 

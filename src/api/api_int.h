@@ -5,6 +5,7 @@
 #include "api/api.h"
 #include "api/errors.h"
 #include "api/gen_request.h"
+#include "api/openapi_int.h"
 
 struct generation;
 
@@ -16,7 +17,7 @@ enum metric_id {
 };
 
 /* The table's rows and Vertex AI's two. */
-#define API_MAX_ROUTES 32
+#define API_MAX_ROUTES 48
 
 /* Of the events of a health check's token: no generation has it. */
 #define API_PROBE_TAG UINT64_MAX
@@ -24,6 +25,7 @@ enum metric_id {
 struct api {
     struct api_options o;
     struct http_route route[API_MAX_ROUTES];
+    struct api_route described[API_MAX_ROUTES]; /* the same routes */
     size_t n_route;
     struct http_server *server;
     struct inbox *messages, *events;
@@ -92,5 +94,9 @@ void handle_models(struct http_req *r, void *api);
 void handle_metrics(struct http_req *r, void *api);
 void handle_tokenize(struct http_req *r, void *api);
 void handle_chat_tokenize(struct http_req *r, void *api);
+/* web.c, openapi.c */
+void handle_page(struct http_req *r, void *api);
+void handle_docs(struct http_req *r, void *api);
+void handle_openapi(struct http_req *r, void *api);
 
 #endif

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #define PROMPT_MAX_BYTES (64u << 20)
-#define CHUNK_MAX_BYTES  (1u << 20)
 
 /* ---- request ---- */
 
@@ -57,7 +56,7 @@ static enum status read_fields(struct generation *g, const struct json_val *root
     return s.status;
 }
 
-enum status chat_read_prompt(struct generation *g, const struct json_val *root, struct gen_request *q)
+static enum status read_prompt(struct generation *g, const struct json_val *root, struct gen_request *q)
 {
     struct buf text;
     buf_init(&text, PROMPT_MAX_BYTES);
@@ -75,22 +74,25 @@ enum status chat_read_prompt(struct generation *g, const struct json_val *root, 
     return st;
 }
 
+enum status chat_read(struct generation *g, const struct json_val *root, struct gen_request *q)
+{
+    if (!json_is(root, JSON_OBJECT))
+        return shape_wrong_type("", root, "struct ChatRequest", &g->err);
+    enum status st = read_fields(g, root, q);
+    if (st == ST_OK)
+        st = read_constraints(g, root);
+    return st == ST_OK ? read_prompt(g, root, q) : st;
+}
+
 static enum status read_chat(struct generation *g, const struct json_val *root)
 {
     enum status st = generation_reserve(g, 1);
-    if (st != ST_OK)
-        return st;
-    struct gen_request *q = &generation_add_prompt(g)->request;
-    if (!json_is(root, JSON_OBJECT))
-        return shape_wrong_type("", root, "struct ChatRequest", &g->err);
-    st = read_fields(g, root, q);
-    if (st == ST_OK)
-        st = read_constraints(g, root);
-    return st == ST_OK ? chat_read_prompt(g, root, q) : st;
+    return st == ST_OK ? chat_read(g, root, &generation_add_prompt(g)->request) : st;
 }
 
 /* ---- answer ---- */
 
+/* The bytes of all tokens are the content's: a special one has none. */
 static void put_token(struct json_writer *w, const struct token_view *t)
 {
     jw_key(w, "token");
@@ -98,9 +100,13 @@ static void put_token(struct json_writer *w, const struct token_view *t)
     jw_key(w, "logprob");
     jw_f32(w, t->logprob);
     jw_key(w, "bytes");
+    if (t->special && t->added.n == 0) {
+        jw_null(w);
+        return;
+    }
     jw_array(w);
-    for (size_t i = 0; i < t->text.n; i++)
-        jw_u64(w, (unsigned char)t->text.p[i]);
+    for (size_t i = 0; i < t->added.n; i++)
+        jw_u64(w, (unsigned char)t->added.p[i]);
     jw_end_array(w);
 }
 
@@ -154,7 +160,7 @@ static enum status put_answer(struct json_writer *w, struct generation *g, struc
 {
     struct token_view *tokens = NULL;
     struct str text;
-    enum status st = openai_text(g, c, &text);
+    enum status st = openai_text(c, &text);
     if (st == ST_OK && g->openai.logprobs)
         st = choice_token_views(c, g->api->model.tokenizer, &g->arena, &tokens);
     if (st == ST_OK)
@@ -187,7 +193,7 @@ static enum status write_token(struct generation *g, struct choice *c, struct bu
     enum status st = openai_newest(g, c, &token, &text);
     if (st != ST_OK)
         return st;
-    buf_init(&json, CHUNK_MAX_BYTES);
+    buf_init(&json, OPENAI_CHUNK_MAX_BYTES);
     jw_init(&w, &json);
     openai_open(&w, g, "chat.completion.chunk");
     jw_key(&w, "choices");

@@ -1,6 +1,7 @@
 /* Messages -> prompt. Templates are written for messages whose content is a string, so lists of parts become
  * one; members that a client says are null are as good as absent, because templates ask "is it defined". */
 #include "api/chat_prompt.h"
+#include "text/stop.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,6 +13,7 @@ struct rewrite {
     struct json_writer w;
     char path[64];
     bool developer_is_system; /* the template does not know the role */
+    bool calls_are_content;   /* nor tool_calls: their JSON is what the assistant said */
     struct err *e;
     enum api_error *failure;
 };
@@ -64,6 +66,19 @@ static bool has_calls(const struct json_val *message)
     return json_is(calls, JSON_ARRAY) && json_len(calls) > 0;
 }
 
+static void write_calls(struct rewrite *x, const struct json_val *calls)
+{
+    struct json_writer w;
+    struct buf text;
+    buf_init(&text, MESSAGES_MAX_BYTES);
+    jw_init(&w, &text);
+    jw_value(&w, calls);
+    jw_key(&x->w, "content");
+    jw_str(&x->w, buf_str(&text));
+    x->w.out->failed |= text.failed;
+    buf_fini(&text);
+}
+
 static enum status check_message(const struct rewrite *x, const struct json_val *message)
 {
     const struct json_val *role = json_get(message, STR("role")),
@@ -102,6 +117,8 @@ static enum status write_message(struct rewrite *x, const struct json_val *messa
         else
             jw_value(&x->w, v);
     }
+    if (x->calls_are_content && json_is_none(json_get(message, STR("content"))))
+        write_calls(x, json_get(message, STR("tool_calls")));
     jw_end_object(&x->w);
     return st;
 }
@@ -122,6 +139,11 @@ static enum status rewrite_messages(struct rewrite *x, const struct json_val *me
     return st;
 }
 
+static bool template_mentions(const struct api *a, struct str word)
+{
+    return a->model.chat && chat_mentions(a->model.chat, word);
+}
+
 /* The client's messages as a document of our own. */
 static enum status read_messages(const struct api *a, const struct json_val *root, enum api_error *failure,
                                  struct json_doc **out, struct err *e)
@@ -135,8 +157,8 @@ static enum status read_messages(const struct api *a, const struct json_val *roo
     if (!json_is(messages, JSON_ARRAY))
         return shape_wrong_type("messages", messages, "a sequence", e);
     buf_init(&json, MESSAGES_MAX_BYTES);
-    struct rewrite x = {.developer_is_system =
-                            a->model.chat && !chat_mentions(a->model.chat, STR("developer")),
+    struct rewrite x = {.developer_is_system = !template_mentions(a, STR("developer")),
+                        .calls_are_content = !template_mentions(a, STR("tool_calls")),
                         .e = e,
                         .failure = failure};
     jw_init(&x.w, &json);
@@ -171,22 +193,32 @@ static enum status read_kwargs(const struct json_val *root, struct template_var 
     return ST_OK;
 }
 
+/* *end: where `content` is found last in the text, if it is. Linear, which looking for one after the other is
+ * not: "aaa" is in "aaaaaa" everywhere. */
+static enum status end_of_last(struct str text, struct str content, size_t *end, struct err *e)
+{
+    struct stop_set set;
+    size_t at, n, from = 0;
+    if (stop_set_init(&set, &content, 1) != ST_OK)
+        return err_set(e, ST_NO_MEMORY, "no memory to continue the last message");
+    while (stop_set_feed(&set, (struct str){text.p + from, text.n - from}, &at, &n))
+        *end = from += at;
+    stop_set_fini(&set);
+    return ST_OK;
+}
+
 /* TGI: a conversation that ends with the assistant is to be continued: what the template writes behind that
  * last message goes. */
-static void continue_last(const struct json_val *messages, struct buf *text)
+static enum status continue_last(const struct json_val *messages, struct buf *text, struct err *e)
 {
     const struct json_val *last = json_at(messages, json_len(messages) - 1);
     struct str role, content;
     if (json_len(messages) == 0 || !json_str(json_get(last, STR("role")), &role) ||
         !str_eq(role, STR("assistant")) || !json_str(json_get(last, STR("content")), &content))
-        return;
-    size_t end = SIZE_MAX;
-    for (size_t at = str_find(buf_str(text), content, 0); at != SIZE_MAX && content.n;
-         at = str_find(buf_str(text), content, at + 1))
-        end = at + content.n;
-    if (end != SIZE_MAX)
-        text->n = end;
+        return ST_OK;
+    enum status st = end_of_last(buf_str(text), content, &text->n, e);
     text->n = str_trim_end(buf_str(text)).n;
+    return st;
 }
 
 enum status chat_prompt_render(const struct api *a, const struct json_val *root, size_t n_bytes,
@@ -209,7 +241,7 @@ enum status chat_prompt_render(const struct api *a, const struct json_val *root,
                            : err_set(e, ST_NOT_FOUND, "%s", a->model.no_chat);
     }
     if (st == ST_OK)
-        continue_last(in.messages, text);
+        st = continue_last(in.messages, text, e);
     json_free(doc);
     return st;
 }

@@ -51,6 +51,15 @@ enum status choice_add(struct choice *c, const struct token_event *ev, bool *sto
     return ST_OK;
 }
 
+enum status choice_finish_text(struct choice *c)
+{
+    struct str rest;
+    enum status st = stream_finish(&c->stream, &rest);
+    if (st == ST_OK && c->n_token)
+        c->token[c->n_token - 1].text_bytes += (uint32_t)rest.n;
+    return st;
+}
+
 static double mean_logprob(const struct choice *c)
 {
     return c->sum_logprob / c->n_token;
@@ -75,6 +84,8 @@ enum status lone_token_view(int32_t id, float logprob, const struct tokenizer *t
                                .text = arena_strdup(arena, buf_str(&text)),
                                .logprob = logprob,
                                .special = tokenizer_is_special(t, id)};
+    if (!out->special)
+        out->added = out->text;
     bool failed = text.failed || !out->text.p;
     buf_fini(&text);
     return failed ? ST_NO_MEMORY : ST_OK;
@@ -85,8 +96,10 @@ enum status choice_token_view(const struct choice *c, uint32_t i, const struct t
 {
     const struct gen_token *token = &c->token[i];
     struct token_view *top = NULL;
+    struct str added = {c->stream.text.p + token->text_begin, token->text_bytes};
     *out = (struct token_view){.id = (uint32_t)token->id,
-                               .text = {c->stream.text.p + token->text_begin, token->text_bytes},
+                               .text = added,
+                               .added = added,
                                .logprob = token->logprob,
                                .special = tokenizer_is_special(t, token->id)};
     if (out->special && c->stream.skip_special) /* it adds nothing to the text, but has a name */

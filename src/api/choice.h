@@ -36,6 +36,9 @@ struct choice {
 void choice_fini(struct choice *c);
 /* Takes a token. *stopped: a stop string is in the text now. */
 MUST_CHECK enum status choice_add(struct choice *c, const struct token_event *ev, bool *stopped);
+/* The end of the text, when no stop string made it: what the stream still held back is the last token's.
+ * Twice is as good as once. */
+MUST_CHECK enum status choice_finish_text(struct choice *c);
 /* The best of n, as TGI's best_of has it: the highest mean of logprobs; of equal ones the first. */
 const struct choice *choice_best(const struct choice *c, uint32_t n);
 /* Token i, with its alternatives; a special one by its name where the text leaves it out. */

@@ -26,16 +26,19 @@ void handle_invocations(struct http_req *r, void *api)
 
 /* ---- /vertex ---- */
 
-/* A prompt with TGI's parameters, or a conversation. TGI always samples here; so does this route unless the
- * instance says otherwise. */
+/* A conversation, or a prompt with TGI's parameters. TGI always samples from the latter here; so does this
+ * route unless the instance says otherwise. */
 static enum status read_instance(struct generation *g, const struct json_val *instance)
 {
+    enum status st;
     struct gen_request *q = &generation_add_prompt(g)->request;
     if (json_get(instance, STR("messages"))) {
-        q->params.do_sample = true;
-        return chat_read_prompt(g, instance, q);
+        st = chat_read(g, instance, q);
+        q->n = 1; /* a prediction is one text, at once */
+        g->streams = false;
+        return st;
     }
-    enum status st = gen_request_read(instance, &g->arena, q, &g->err);
+    st = gen_request_read(instance, &g->arena, q, &g->err);
     if (!q->has_do_sample)
         q->params.do_sample = true;
     return st;

@@ -5,8 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CHUNK_MAX_BYTES (1u << 20)
-#define ECHO_MAX_BYTES  (64u << 20)
+#define ECHO_MAX_BYTES (64u << 20)
 
 /* ---- prompts ---- */
 
@@ -123,6 +122,23 @@ static enum status read_completion(struct generation *g, const struct json_val *
 
 /* ---- answer ---- */
 
+/* {"text": logprob}. Several tokens may read the same, such as parts of characters: the likeliest stands. */
+static void put_top(struct json_writer *w, const struct token_view *token)
+{
+    jw_object(w);
+    for (uint32_t k = 0; k < token->n_top; k++) {
+        struct str text = token->top[k].text;
+        uint32_t first = 0;
+        while (!str_eq(token->top[first].text, text))
+            first++;
+        if (first < k)
+            continue;
+        jw_name(w, text);
+        jw_f32(w, token->top[k].logprob);
+    }
+    jw_end_object(w);
+}
+
 /* {"tokens", "token_logprobs", "top_logprobs", "text_offset"}; offsets count characters from `offset` on. */
 static void put_logprobs(struct json_writer *w, const struct token_view *tokens, uint32_t n, size_t offset)
 {
@@ -139,20 +155,14 @@ static void put_logprobs(struct json_writer *w, const struct token_view *tokens,
     jw_end_array(w);
     jw_key(w, "top_logprobs");
     jw_array(w);
-    for (uint32_t i = 0; i < n; i++) {
-        jw_object(w);
-        for (uint32_t k = 0; k < tokens[i].n_top; k++) {
-            jw_name(w, tokens[i].top[k].text);
-            jw_f32(w, tokens[i].top[k].logprob);
-        }
-        jw_end_object(w);
-    }
+    for (uint32_t i = 0; i < n; i++)
+        put_top(w, &tokens[i]);
     jw_end_array(w);
     jw_key(w, "text_offset");
     jw_array(w);
     for (uint32_t i = 0; i < n; i++) {
         jw_u64(w, offset);
-        offset += tokens[i].special ? 0 : utf8_count(tokens[i].text);
+        offset += utf8_count(tokens[i].added);
     }
     jw_end_array(w);
     jw_end_object(w);
@@ -196,7 +206,7 @@ static enum status put_answer(struct json_writer *w, struct generation *g, struc
 {
     struct token_view *tokens = NULL;
     struct str text;
-    enum status st = openai_text(g, c, &text);
+    enum status st = openai_text(c, &text);
     if (st == ST_OK && g->openai.echo)
         st = echoed(g, c, &text);
     if (st == ST_OK && g->openai.logprobs)
@@ -235,7 +245,7 @@ static enum status write_token(struct generation *g, struct choice *c, struct bu
         st = echoed(g, c, &text);
     if (st != ST_OK)
         return st;
-    buf_init(&json, CHUNK_MAX_BYTES);
+    buf_init(&json, OPENAI_CHUNK_MAX_BYTES);
     jw_init(&w, &json);
     openai_open(&w, g, "text_completion");
     jw_key(&w, "choices");

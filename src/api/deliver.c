@@ -41,11 +41,9 @@ void deliver_stream_begin(struct generation *g, struct http_req *r)
     http_stream_begin(r, 200, "text/event-stream", headers, 4);
 }
 
-/* Events that no memory is left for end the stream: the client sees that the last one is missing. */
 static void stream_write(struct http_req *r, const struct buf *events, bool last)
 {
-    bool open = events->failed || http_stream_write(r, buf_str(events));
-    if (open && (last || events->failed))
+    if (http_stream_write(r, buf_str(events)) && last)
         http_stream_end(r);
 }
 
@@ -73,6 +71,8 @@ static void stream_error(struct generation *g, struct http_req *r, enum api_erro
     if (!g->streaming)
         deliver_stream_begin(g, r);
     g->wire->write_error_event(g, kind, text, &events);
+    if (events.failed) /* no memory for it either: the client sees that the end is missing */
+        buf_clear(&events);
     stream_write(r, &events, true);
     buf_fini(&events);
 }
@@ -195,16 +195,19 @@ static void respond_whole(struct generation *g, struct http_req *r)
     buf_fini(&body);
 }
 
-static void stream_token(struct generation *g, struct choice *c, struct http_req *r)
+static enum status stream_token(struct generation *g, struct choice *c, struct http_req *r)
 {
     struct buf events;
     buf_init(&events, ANSWER_MAX_BYTES);
     enum status st = g->wire->write_token(g, c, &events);
     if (st == ST_OK && g->answered && g->wire->write_end)
         st = g->wire->write_end(g, &events);
-    events.failed |= st != ST_OK;
-    stream_write(r, &events, g->answered);
+    if (st == ST_OK && events.failed)
+        st = ST_LIMIT;
+    if (st == ST_OK)
+        stream_write(r, &events, g->answered);
     buf_fini(&events);
+    return st;
 }
 
 /* ---- events ---- */
@@ -243,18 +246,20 @@ static void deliver_token(struct generation *g, struct choice *c, struct http_re
     }
     if (c->finish_reason) /* made before the engine heard of the end */
         return;
-    if (choice_add(c, ev, &stopped) != ST_OK) {
+    enum status st = choice_add(c, ev, &stopped);
+    if (st == ST_OK) {
+        c->finish_reason = finish_reason(ev, stopped);
+        if (c->finish_reason)
+            finish_choice(g, p, c, ev->finish == ENGINE_RUNNING);
+        if (g->streams)
+            st = stream_token(g, c, r);
+        else if (g->answered)
+            respond_whole(g, r);
+    }
+    if (st != ST_OK) {
         generation_cancel(g);
         deliver_error(g, g->streams ? API_INCOMPLETE_STREAM : API_INCOMPLETE, NULL);
-        return;
     }
-    c->finish_reason = finish_reason(ev, stopped);
-    if (c->finish_reason)
-        finish_choice(g, p, c, ev->finish == ENGINE_RUNNING);
-    if (g->streams)
-        stream_token(g, c, r);
-    else if (g->answered)
-        respond_whole(g, r);
 }
 
 static void deliver_failure(struct generation *g, const struct token_event *ev)

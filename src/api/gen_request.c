@@ -79,7 +79,7 @@ void gen_request_read_sampling(struct shape *s, struct gen_request *r)
     bool given;
 #define READ_F32 shape_f32
 #define READ_I32 shape_i32
-#define PARAM(type, name, neutral, in_range, is_random, text)                                                \
+#define PARAM(type, name, ...)                                                                               \
     given = false;                                                                                           \
     READ_##type(s, #name, &r->params.name, &given);                                                          \
     r->given |= given ? 1u << SAMPLE_PARAM_##name : 0;

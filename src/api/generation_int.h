@@ -94,9 +94,8 @@ void deliver_stream_begin(struct generation *g, struct http_req *r);
 
 /* native.c (POST /), chat_completions.c, completions.c: /invocations is one of them. */
 extern const struct gen_wire wire_compat, wire_chat, wire_completions;
-/* chat_completions.c. A conversation's prompt, without the fields beside it. */
-MUST_CHECK enum status chat_read_prompt(struct generation *g, const struct json_val *root,
-                                        struct gen_request *q);
+/* chat_completions.c. A conversation and the fields beside it. */
+MUST_CHECK enum status chat_read(struct generation *g, const struct json_val *root, struct gen_request *q);
 /* native.c */
 void native_write_error(struct generation *g, enum api_error kind, const char *text, struct buf *body);
 

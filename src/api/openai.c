@@ -6,37 +6,36 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CHUNK_MAX_BYTES (1u << 20)
+/* Longer names of models are nobody's; a stream has it in each chunk. */
+#define MODEL_NAME_MAX_BYTES 512
 
 /* ---- request ---- */
-
-static void forget(struct gen_request *q, enum sample_param param)
-{
-    q->given &= ~(1u << param);
-}
 
 /* Values that OpenAI's clients send to say "off", which TGI's own routes refuse. */
 static void read_off(struct gen_request *q)
 {
     struct sample_params *p = &q->params;
     const struct sample_params neutral = sample_params_default();
-    q->params.do_sample = p->temperature != 0;
-    if (p->temperature == 0) { /* the most likely token, whatever is filtered */
-        p->temperature = neutral.temperature;
+    p->do_sample = p->temperature != 0;
+    if (!p->do_sample) { /* the most likely token, whatever is filtered */
         p->top_p = neutral.top_p;
         p->typical_p = neutral.typical_p;
         p->top_k = neutral.top_k;
         p->min_p = neutral.min_p;
-        forget(q, SAMPLE_PARAM_temperature);
     }
-    if (p->top_p == 1)
-        forget(q, SAMPLE_PARAM_top_p);
-    if (p->typical_p == 1)
-        forget(q, SAMPLE_PARAM_typical_p);
-    if (p->top_k == 0 || p->top_k == -1) {
-        p->top_k = neutral.top_k;
-        forget(q, SAMPLE_PARAM_top_k);
+#define NEVER         false
+#define OFF(from, to) x >= (from) && x <= (to)
+#define PARAM(type, name_, neutral_, lower, upper, off, ...)                                                 \
+    {                                                                                                        \
+        const SAMPLE_TYPE_##type x = p->name_;                                                               \
+        (void)x;                                                                                             \
+        if (off) {                                                                                           \
+            p->name_ = neutral_;                                                                             \
+            q->given &= ~(1u << SAMPLE_PARAM_##name_);                                                       \
+        }                                                                                                    \
     }
+#include "sample/params.def"
+#undef PARAM
 }
 
 static void read_stream_options(struct generation *g, struct shape *s)
@@ -54,12 +53,19 @@ static void read_stream_options(struct generation *g, struct shape *s)
     s->status = options.status;
 }
 
+/* Any name is the served model's, and comes back. */
+static void read_model(struct generation *g, struct shape *s)
+{
+    struct str name = STR("tgi");
+    shape_text(s, "model", &name);
+    if (s->status == ST_OK && name.n > MODEL_NAME_MAX_BYTES)
+        s->status = shape_refuse(s->e, "model: a name has at most %d bytes", MODEL_NAME_MAX_BYTES);
+    g->openai.model = str_eq(name, STR("tgi")) ? str_from(g->api->o.model_id) : name;
+}
+
 void openai_read(struct generation *g, struct shape *s, struct gen_request *q)
 {
-    g->openai.model = str_from(g->api->o.model_id);
-    shape_text(s, "model", &g->openai.model);
-    if (str_eq(g->openai.model, STR("tgi")))
-        g->openai.model = str_from(g->api->o.model_id);
+    read_model(g, s);
     gen_request_read_sampling(s, q);
     read_off(q);
     shape_count(s, "n", UINT32_MAX, "u32", &q->n, NULL);
@@ -137,29 +143,25 @@ static bool is_stopped(const struct choice *c)
     return c->finish_reason && strcmp(c->finish_reason, "stop_sequence") == 0;
 }
 
-enum status openai_text(struct generation *g, struct choice *c, struct str *out)
+static enum status finish_text(struct choice *c)
 {
-    struct buf text;
-    enum status st = ST_OK;
-    buf_init(&text, c->stream.text.max);
-    if (c->stream.strip_stop && is_stopped(c))
-        buf_put_str(&text, buf_str(&c->stream.text));
-    else
-        st = stream_generated_text(&c->stream, &text);
-    *out = arena_strdup(&g->arena, buf_str(&text));
-    bool failed = text.failed || !out->p;
-    buf_fini(&text);
-    return st == ST_OK && failed ? ST_NO_MEMORY : st;
+    return c->finish_reason && !is_stopped(c) ? choice_finish_text(c) : ST_OK;
+}
+
+enum status openai_text(struct choice *c, struct str *out)
+{
+    enum status st = finish_text(c);
+    *out = buf_str(&c->stream.text);
+    return st;
 }
 
 enum status openai_newest(struct generation *g, struct choice *c, struct token_view *token, struct str *text)
 {
-    struct str rest;
-    enum status st = choice_token_view(c, c->n_token - 1, g->api->model.tokenizer, &g->arena, token);
-    uint32_t begin = c->token[c->n_token - 1].text_begin;
-    if (st == ST_OK && c->finish_reason && !is_stopped(c))
-        st = stream_finish(&c->stream, &rest);
-    *text = (struct str){c->stream.text.p + begin, c->stream.n_released - begin};
+    enum status st = finish_text(c);
+    if (st == ST_OK)
+        st = choice_token_view(c, c->n_token - 1, g->api->model.tokenizer, &g->arena, token);
+    if (st == ST_OK)
+        *text = token->added;
     return st;
 }
 
@@ -174,7 +176,7 @@ static void write_usage(struct generation *g, const char *object, struct buf *ev
 {
     struct json_writer w;
     struct buf json;
-    buf_init(&json, CHUNK_MAX_BYTES);
+    buf_init(&json, OPENAI_CHUNK_MAX_BYTES);
     jw_init(&w, &json);
     openai_open(&w, g, object);
     jw_key(&w, "choices");
@@ -241,7 +243,7 @@ void openai_write_error_event(struct generation *g, enum api_error kind, const c
     (void)g;
     struct json_writer w;
     struct buf json;
-    buf_init(&json, CHUNK_MAX_BYTES);
+    buf_init(&json, OPENAI_CHUNK_MAX_BYTES);
     jw_init(&w, &json);
     jw_object(&w);
     jw_key(&w, "error");

@@ -4,6 +4,9 @@
 
 #include "api/generation_int.h"
 
+/* A chunk of a stream: an echoed prompt, or all that a stop string held back. */
+#define OPENAI_CHUNK_MAX_BYTES (256u << 20)
+
 /* The fields that both routes have: model, n, stop, sampling, stream, stream_options. */
 void openai_read(struct generation *g, struct shape *s, struct gen_request *q);
 
@@ -14,8 +17,8 @@ void openai_usage(struct json_writer *w, const struct generation *g, uint32_t fi
 /* OpenAI's word for the end of an answer; NULL: it has not ended. `tgi_eos`: where TGI says eos_token. */
 const char *openai_finish_reason(const struct generation *g, const struct choice *c, bool tgi_eos);
 uint32_t openai_index(const struct generation *g, const struct choice *c);
-/* The text of an answer that is no stream, into the arena. */
-MUST_CHECK enum status openai_text(struct generation *g, struct choice *c, struct str *out);
+/* The text of an answer that has ended, the sum of its stream's; borrows from the choice. */
+MUST_CHECK enum status openai_text(struct choice *c, struct str *out);
 /* The newest token of a stream, and the text that goes out with it; with the last one comes what was held
  * back. */
 MUST_CHECK enum status openai_newest(struct generation *g, struct choice *c, struct token_view *token,

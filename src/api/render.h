@@ -7,8 +7,8 @@
 
 struct token_view {
     uint32_t id;
-    struct str
-        text; /* what this token added to the answer, as streamed; of an alternative: what it is alone */
+    struct str text;  /* as streamed; of a special token its name, of an alternative what it is alone */
+    struct str added; /* what it adds to the answer's text */
     float logprob;
     bool special;
     const struct token_view *top; /* [n_top] alternatives, most likely first; none of them has any */

@@ -1,38 +1,57 @@
-/* The routes and the api's life. A new endpoint is a row here and a file beside this one. */
+/* The routes, out of routes.def, and the api's life. */
 #include "api/api_int.h"
 #include "base/rng.h"
 #include <stdlib.h>
 #include <string.h>
 
-static const struct http_route routes[] = {
-    {"POST", "/", handle_compat, HTTP_ROUTE_PROTECTED},
-    {"POST", "/generate", handle_generate, HTTP_ROUTE_PROTECTED},
-    {"POST", "/generate_stream", handle_generate_stream, HTTP_ROUTE_PROTECTED},
-    {"POST", "/tokenize", handle_tokenize, HTTP_ROUTE_PROTECTED},
-    {"POST", "/chat_tokenize", handle_chat_tokenize, HTTP_ROUTE_PROTECTED},
-    {"POST", "/v1/chat/completions", handle_chat_completions, HTTP_ROUTE_PROTECTED},
-    {"POST", "/v1/completions", handle_completions, HTTP_ROUTE_PROTECTED},
-    {"POST", "/invocations", handle_invocations, HTTP_ROUTE_PROTECTED},
-    {"POST", "/vertex", handle_vertex, HTTP_ROUTE_PROTECTED},
-    {"GET", "/v1/models", handle_models, 0},
-    {"GET", "/", handle_health, 0},
-    {"GET", "/health", handle_health, 0},
-    {"GET", "/ping", handle_health, 0},
-    {"GET", "/info", handle_info, 0},
-    {"GET", "/metrics", handle_metrics, 0},
+#define GENERATING (FAULT_BODY | FAULT_VALUES | FAULT_BUSY | FAULT_ENGINE | FAULT_LOADING)
+#define TOKENIZING (FAULT_BODY | FAULT_VALUES | FAULT_BUSY | FAULT_LOADING)
+
+static const struct api_route routes[] = {
+#define JSON(name)   .type = "application/json", .schema = name
+#define LIST(name)   JSON(name), .is_list = true
+#define TEXT(name)   .type = name
+#define NOTHING      .type = NULL
+#define EVENTS(name) .events = name
+#define ROUTE(method, path, handle, flags, id, group, summary, request, faults, ...)                         \
+    {{method, path, handle, flags}, {id, group, summary, request, faults, __VA_ARGS__}},
+#define PAGE(path, handle) {{"GET", path, handle, 0}, {0}},
+#include "api/routes.def"
+#undef ROUTE
+#undef PAGE
 };
 
-_Static_assert(sizeof routes / sizeof *routes + 2 <= API_MAX_ROUTES, "there is room for all routes");
+#define N_ROUTES (sizeof routes / sizeof *routes)
 
-/* Vertex AI names its own; its proxy is who may call them. */
+_Static_assert(N_ROUTES + 2 <= API_MAX_ROUTES, "there is room for all routes");
+
+static void add_route(struct api *a, const struct api_route *route)
+{
+    a->described[a->n_route] = *route;
+    a->route[a->n_route++] = route->http;
+}
+
+/* A platform's own name for a route; its proxy is who may call it. */
+static void add_name(struct api *a, const char *path, void (*handle)(struct http_req *, void *),
+                     const char *id)
+{
+    const struct api_route *original = routes;
+    while (original->http.handle != handle)
+        original++;
+    struct api_route named = *original;
+    named.http.path = path;
+    named.http.flags = 0;
+    named.doc.id = id;
+    if (path)
+        add_route(a, &named);
+}
+
 static void add_routes(struct api *a)
 {
-    memcpy(a->route, routes, sizeof routes);
-    a->n_route = sizeof routes / sizeof *routes;
-    if (a->o.predict_route)
-        a->route[a->n_route++] = (struct http_route){"POST", a->o.predict_route, handle_vertex, 0};
-    if (a->o.health_route)
-        a->route[a->n_route++] = (struct http_route){"GET", a->o.health_route, handle_health, 0};
+    for (size_t i = 0; i < N_ROUTES; i++)
+        add_route(a, &routes[i]);
+    add_name(a, a->o.predict_route, handle_vertex, "vertex_predict");
+    add_name(a, a->o.health_route, handle_health, "vertex_health");
 }
 
 const struct http_route *api_routes(const struct api *a, size_t *n)

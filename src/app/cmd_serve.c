@@ -125,6 +125,8 @@ static void tell_ready(const struct serve *s)
              "application/json' -d "
              "'{\"inputs\":\"Once upon a time\",\"parameters\":{\"max_new_tokens\":40}}'",
              host, port, port);
+    if (!option_flag(s->o, OPT_DISABLE_UI))
+        log_info("talk to it in a browser: http://127.0.0.1:%u/ui", port);
 }
 
 static void settle(struct serve *s)
@@ -227,6 +229,7 @@ static enum status open_server(struct serve *s, struct err *e)
         .max_best_of = (uint32_t)option_u64(o, OPT_MAX_BEST_OF, 2),
         .strict_openai = option_flag(o, OPT_STRICT_OPENAI),
         .prefill_logprobs = option_flag(o, OPT_ENABLE_PREFILL_LOGPROBS),
+        .disable_ui = option_flag(o, OPT_DISABLE_UI),
         .max_stop_sequences = (uint32_t)option_u64(o, OPT_MAX_STOP_SEQUENCES, 4),
         .max_top_n_tokens = (uint32_t)option_u64(o, OPT_MAX_TOP_N_TOKENS, 5),
         .max_client_batch_size = (uint32_t)option_u64(o, OPT_MAX_CLIENT_BATCH_SIZE, 4),

@@ -5,7 +5,7 @@
  * connection is named by slot and generation; the generation changes when the response ends or the client
  * goes. */
 #include "http/http_int.h"
-#include <poll.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,11 +13,12 @@
 #define READ_BYTES          (64u << 10)
 #define REQ_ARENA_MAX_BYTES (64u << 20)
 #define LINGER_MS           2000
-#define GONE_CHECK_MS       250   /* while reading pauses */
+#define KERNEL_UNSENT_BYTES (128 << 10)
 #define KEPT_BYTES          4096u /* of the read buffer of an idle connection */
 
 static void conn_feed(struct conn *c);
 static void next_request(uv_timer_t *t);
+static void refuse(struct conn *c, unsigned status);
 
 /* ---- life ---- */
 
@@ -54,6 +55,7 @@ void conn_close(struct conn *c)
     bool in_flight = c->state == CONN_HANDLING || c->state == CONN_STREAMING;
     void (*gone)(void *) = in_flight ? c->req.gone : NULL;
     c->state = CONN_CLOSING;
+    c->watched = false; /* closing the socket takes it out of the set */
     request_forget(c);
     uv_close((uv_handle_t *)&c->timer, handle_closed);
     uv_close((uv_handle_t *)&c->tcp, handle_closed);
@@ -75,28 +77,25 @@ static bool output_moves(struct conn *c)
     return moves;
 }
 
-/* While reading pauses, no end of file reaches us. */
-static bool client_gone(const struct conn *c)
+/* The timer of a stream is not moved by each of its parts: it looks when the last one was. */
+static void stream_silent(struct conn *c)
 {
-    struct pollfd p = {.events = POLLRDHUP};
-    return uv_fileno((const uv_handle_t *)&c->tcp, &p.fd) != 0 || poll(&p, 1, 0) > 0;
+    uint64_t silent_ms = uv_now(&c->server->loop) - c->written_ms, most_ms = c->server->o.stream_comment_ms;
+    if (silent_ms >= most_ms)
+        stream_comment(&c->req);
+    if (c->state == CONN_STREAMING)
+        conn_timer(c, (uint32_t)(silent_ms < most_ms ? most_ms - silent_ms : most_ms));
 }
 
 static void on_timer(uv_timer_t *t)
 {
     struct conn *c = t->data;
     if (c->state == CONN_STREAMING) {
-        stream_comment(&c->req);
-    } else if (c->state == CONN_HANDLING) {
-        if (client_gone(c))
-            conn_close(c);
-        else
-            conn_timer(c, c->reading ? 0 : GONE_CHECK_MS);
+        stream_silent(c);
     } else if (c->state != CONN_READING && output_moves(c)) {
         conn_timer(c, c->server->o.idle_timeout_ms);
     } else if (c->state == CONN_READING) {
-        c->close_after = true;
-        respond_error(&c->req, 408);
+        refuse(c, 408);
     } else {
         conn_close(c);
     }
@@ -127,29 +126,35 @@ static void on_written(uv_write_t *req, int status)
         uv_timer_start(&c->timer, next_request, 0, 0);
 }
 
-static bool write_out(struct conn *c, struct str a, struct str b)
+/* What the socket did not take of the parts, in one piece. */
+static struct pending_write *pending_new(const struct str *part, size_t n_parts, size_t skip, size_t left)
+{
+    struct pending_write *w = malloc(sizeof *w + left);
+    size_t at = 0;
+    for (size_t i = 0; w && i < n_parts; i++) {
+        size_t from = skip < part[i].n ? skip : part[i].n;
+        if (from < part[i].n)
+            memcpy(w->bytes + at, part[i].p + from, part[i].n - from);
+        at += part[i].n - from;
+        skip -= from;
+    }
+    return w;
+}
+
+static bool write_out(struct conn *c, const struct str *part, size_t n_parts, size_t n)
 {
     uv_stream_t *tcp = (uv_stream_t *)&c->tcp;
-    uv_buf_t bufs[2] = {uv_buf_init((char *)a.p, (unsigned)a.n), uv_buf_init((char *)b.p, (unsigned)b.n)};
-    int sent = uv_try_write(tcp, bufs, b.n ? 2 : 1);
-    if (sent < 0 && sent != UV_EAGAIN) {
-        conn_close(c);
-        return false;
-    }
-    size_t done = sent > 0 ? (size_t)sent : 0, left = a.n + b.n - done;
-    if (left == 0)
+    uv_buf_t bufs[CONN_PARTS_MAX];
+    for (size_t i = 0; i < n_parts; i++)
+        bufs[i] = uv_buf_init((char *)part[i].p, (unsigned)part[i].n);
+    int sent = uv_try_write(tcp, bufs, (unsigned)n_parts);
+    if (sent >= 0 && (size_t)sent == n)
         return true;
-    struct pending_write *w = malloc(sizeof *w + left);
-    if (!w) {
-        conn_close(c);
-        return false;
-    }
-    size_t from_a = done < a.n ? a.n - done : 0;
-    memcpy(w->bytes, a.p + (a.n - from_a), from_a);
-    if (left > from_a)
-        memcpy(w->bytes + from_a, b.p + (b.n - (left - from_a)), left - from_a);
-    uv_buf_t rest = uv_buf_init(w->bytes, (unsigned)left);
-    if (uv_write(&w->req, tcp, &rest, 1, on_written) < 0) {
+    size_t done = sent > 0 ? (size_t)sent : 0;
+    bool failed = sent < 0 && sent != UV_EAGAIN;
+    struct pending_write *w = failed ? NULL : pending_new(part, n_parts, done, n - done);
+    uv_buf_t rest = uv_buf_init(w ? w->bytes : NULL, (unsigned)(n - done));
+    if (!w || uv_write(&w->req, tcp, &rest, 1, on_written) < 0) {
         free(w);
         conn_close(c);
         return false;
@@ -157,16 +162,22 @@ static bool write_out(struct conn *c, struct str a, struct str b)
     return true;
 }
 
-bool conn_write(struct conn *c, struct str a, struct str b)
+bool conn_write(struct conn *c, const struct str *part, size_t n_parts)
 {
-    size_t part = c->state == CONN_STREAMING ? a.n + b.n : 0; /* a whole answer is bounded by who made it */
+    size_t n = 0;
+    BUG_ON(n_parts > CONN_PARTS_MAX);
+    for (size_t i = 0; i < n_parts; i++)
+        n += part[i].n;
+    /* a whole answer is bounded by who made it */
+    size_t counted = c->state == CONN_STREAMING ? n : 0;
     if (c->state == CONN_CLOSING)
         return false;
-    if (unsent_bytes(c) + part > c->server->o.max_output_bytes) {
+    if (unsent_bytes(c) + counted > c->server->o.max_output_bytes) {
         conn_close(c);
         return false;
     }
-    return write_out(c, a, b);
+    c->written_ms = uv_now(&c->server->loop);
+    return write_out(c, part, n_parts, n);
 }
 
 /* ---- input ---- */
@@ -214,8 +225,7 @@ static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *in)
         conn_feed(c);
     if (c->ahead.n >= AHEAD_MAX_BYTES) {
         reading_set(c, false);
-        if (c->state == CONN_HANDLING)
-            conn_timer(c, GONE_CHECK_MS);
+        conn_watch(c, c->state == CONN_HANDLING || c->state == CONN_STREAMING);
     }
 }
 
@@ -226,14 +236,16 @@ static void request_begin(struct conn *c)
     r->is_head = strcmp(http_parse_method(&c->parse), "HEAD") == 0;
     c->generation = ++c->server->generation[c->slot];
     c->state = CONN_HANDLING;
-    conn_timer(c, c->reading ? 0 : GONE_CHECK_MS);
+    conn_timer(c, 0);
+    conn_watch(c, !c->reading);
     route_request(c);
 }
 
-static void parse_failed(struct conn *c)
+/* The connection's last answer, to no request that anyone has read. */
+static void refuse(struct conn *c, unsigned status)
 {
     c->close_after = true;
-    respond_error(&c->req, c->parse.status);
+    respond_error(&c->req, status);
 }
 
 /* A request in flight, an end or much unsent output holds the next request back. */
@@ -257,11 +269,11 @@ static void conn_feed(struct conn *c)
                                                  : c->server->o.header_timeout_ms);
         c->state = CONN_READING;
         if (result == PARSE_CONTINUE)
-            conn_write(c, STR("HTTP/1.1 100 Continue\r\n\r\n"), STR(""));
+            conn_write(c, &STR("HTTP/1.1 100 Continue\r\n\r\n"), 1);
         else if (result == PARSE_DONE)
             request_begin(c);
         else if (result == PARSE_ERROR)
-            parse_failed(c);
+            refuse(c, c->parse.status);
     }
     if (c->state == CONN_CLOSING)
         return;
@@ -322,6 +334,7 @@ void conn_response_done(struct conn *c)
         return;
     bool keep = c->req.keep_alive && !c->close_after && !c->server->draining;
     c->state = CONN_IDLE;
+    conn_watch(c, false);
     request_forget(c);
     arena_fini(&c->req.arena);
     arena_init(&c->req.arena, REQ_ARENA_MAX_BYTES);
@@ -339,7 +352,7 @@ void conn_response_done(struct conn *c)
 
 static uint32_t slot_free(const struct http_server *s)
 {
-    for (uint32_t i = 0; i < s->o.max_connections; i++)
+    for (uint32_t i = 0; i < s->o.max_connections + CONN_REFUSED_MAX; i++)
         if (!s->conn[i])
             return i;
     return UINT32_MAX;
@@ -367,11 +380,20 @@ static struct conn *conn_new(struct http_server *s, uint32_t slot)
     return c;
 }
 
+/* What the kernel holds of an answer beyond what it may send. Without this it takes megabytes for a reader
+ * that does not read, and max_output_bytes would bound little. */
+static void output_bound(struct conn *c)
+{
+    int fd, bytes = KERNEL_UNSENT_BYTES;
+    if (uv_fileno((const uv_handle_t *)&c->tcp, &fd) == 0)
+        (void)!setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes);
+}
+
 void conn_accept(struct http_server *s)
 {
     uint32_t slot = slot_free(s);
     struct conn *c = slot == UINT32_MAX ? NULL : conn_new(s, slot);
-    if (!c) { /* take it off the queue and let it go */
+    if (!c) { /* take it off the queue and let it go without a word */
         uv_tcp_t *refused = malloc(sizeof *refused);
         if (!refused)
             return;
@@ -385,6 +407,11 @@ void conn_accept(struct http_server *s)
         return;
     }
     uv_tcp_nodelay(&c->tcp, 1);
+    output_bound(c);
+    if (slot >= s->o.max_connections) {
+        refuse(c, 503);
+        return;
+    }
     conn_timer(c, s->o.header_timeout_ms);
     reading_set(c, true);
 }

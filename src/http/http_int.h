@@ -6,7 +6,9 @@
 #include "http/server.h"
 #include <uv.h>
 
-#define MAX_INBOXES 4
+#define MAX_INBOXES      4
+#define CONN_PARTS_MAX   3
+#define CONN_REFUSED_MAX 64 /* beyond the limit, being told so */
 
 struct inbox_port {
     struct inbox inbox;
@@ -44,7 +46,9 @@ struct conn {
     struct buf ahead; /* bytes read beyond the request in flight */
     struct http_req req;
     bool reading, close_after, eof;
+    bool watched;         /* for its end, while reading pauses */
     size_t unsent_before; /* when its timer last looked */
+    uint64_t written_ms;  /* of the loop's clock, when it last wrote */
 };
 
 struct http_server {
@@ -53,11 +57,14 @@ struct http_server {
     uv_loop_t loop;
     uv_tcp_t listener;
     uv_timer_t drain_timer;
+    uv_poll_t watch; /* of watch_fd: ends of connections that are not read from */
+    int watch_fd;
     uv_signal_t signal[2];
     bool has_signals, draining, listener_closed;
     uint16_t port;
-    struct conn **conn;   /* [max_connections] */
-    uint32_t *generation; /* [max_connections] outlives the connections of a slot */
+    struct conn **conn;   /* [n_slot] */
+    uint32_t *generation; /* [n_slot] outlives the connections of a slot */
+    uint32_t n_slot;      /* max_connections, then those for connections that are refused */
     uint32_t n_conn;
     struct inbox_port inbox[MAX_INBOXES];
     unsigned n_inbox, n_work;
@@ -74,10 +81,16 @@ void conn_close(struct conn *c);
 void conn_finish(struct conn *c);
 /* The response in flight is complete: the next request or the end. */
 void conn_response_done(struct conn *c);
-/* Sends or queues bytes; false when the connection had to be cut: it failed, or a stream's reader is too
- * slow. */
-bool conn_write(struct conn *c, struct str a, struct str b);
+/* Sends or queues bytes, at most CONN_PARTS_MAX parts in a row; false when the connection had to be cut: it
+ * failed, or a stream's reader is too slow. */
+bool conn_write(struct conn *c, const struct str *part, size_t n_parts);
 void conn_timer(struct conn *c, uint32_t ms);
+
+/* watch.c */
+bool watch_open(struct http_server *s);
+void watch_close(struct http_server *s); /* after its handle */
+/* An end that comes while the connection is watched closes it, on a turn of the loop. */
+void conn_watch(struct conn *c, bool on);
 
 /* server.c */
 void server_close_if_done(struct http_server *s);

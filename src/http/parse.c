@@ -41,24 +41,22 @@ static int on_url(llhttp_t *l, const char *at, size_t n)
 static int on_header_field(llhttp_t *l, const char *at, size_t n)
 {
     struct http_parse *p = parse_of(l);
-    if (p->complete || p->head_complete)
-        return fail(p, 400); /* trailers: nobody here needs them */
-    if (p->in_value || p->n_header == 0) {
-        if (p->n_header == p->limits->max_headers)
+    if (p->in_value || p->n_field == 0) {
+        if (p->n_field == p->limits->max_headers)
             return fail(p, 431);
-        p->header[p->n_header++] = (struct header_span){.name = (uint32_t)p->head.n};
+        p->header[p->n_field++] = (struct header_span){.name = (uint32_t)p->head.n};
         p->in_value = false;
     }
-    p->header[p->n_header - 1].n_name += (uint32_t)n;
+    p->header[p->n_field - 1].n_name += (uint32_t)n;
     return head_put(p, at, n, 431);
 }
 
 static int on_header_value(llhttp_t *l, const char *at, size_t n)
 {
     struct http_parse *p = parse_of(l);
-    if (p->head_complete || p->n_header == 0)
+    if (p->n_field == 0)
         return fail(p, 400);
-    struct header_span *h = &p->header[p->n_header - 1];
+    struct header_span *h = &p->header[p->n_field - 1];
     if (!p->in_value) {
         h->value = (uint32_t)p->head.n;
         p->in_value = true;
@@ -71,8 +69,8 @@ static int on_header_value(llhttp_t *l, const char *at, size_t n)
 static int on_header_value_complete(llhttp_t *l)
 {
     struct http_parse *p = parse_of(l);
-    if (p->n_header && !p->in_value)
-        p->header[p->n_header - 1].value = (uint32_t)p->head.n;
+    if (p->n_field && !p->in_value)
+        p->header[p->n_field - 1].value = (uint32_t)p->head.n;
     p->in_value = true;
     return 0;
 }
@@ -146,6 +144,7 @@ static int check_head(struct http_parse *p)
 static int on_headers_complete(llhttp_t *l)
 {
     struct http_parse *p = parse_of(l);
+    p->n_header = p->n_field;
     if (check_head(p) != 0)
         return -1;
     p->head_complete = true;
@@ -162,9 +161,24 @@ static int on_body(llhttp_t *l, const char *at, size_t n)
     return p->body.failed ? fail(p, 413) : 0;
 }
 
+/* Nothing here wants trailers: they are bounded as headers are, and forgotten. One that would change how the
+ * message is read, or where it goes (RFC 9110 6.5.1), is an attempt at something. */
+static int check_trailers(struct http_parse *p)
+{
+    static const char *const never[] = {
+        "content-length", "transfer-encoding", "host", "connection", "upgrade", "expect", "authorization"};
+    for (uint32_t i = p->n_header; i < p->n_field; i++)
+        for (size_t k = 0; k < sizeof never / sizeof *never; k++)
+            if (str_eq_nocase(span_name(p, i), str_from(never[k])))
+                return fail(p, 400);
+    return 0;
+}
+
 static int on_message_complete(llhttp_t *l)
 {
     struct http_parse *p = parse_of(l);
+    if (check_trailers(p) != 0)
+        return -1;
     p->complete = true;
     p->keep_alive = llhttp_should_keep_alive(l);
     return HPE_PAUSED;
@@ -209,7 +223,7 @@ void http_parse_reset(struct http_parse *p)
     buf_clear(&p->body);
     llhttp_init(&p->llhttp, HTTP_REQUEST, &settings);
     p->llhttp.data = p;
-    p->n_header = p->n_target = 0;
+    p->n_field = p->n_header = p->n_target = 0;
     p->status = 0;
     p->in_value = p->head_complete = p->expects_continue = p->complete = false;
     p->line_begun = p->line_complete = p->after_space = p->after_cr = false;

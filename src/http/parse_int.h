@@ -26,8 +26,8 @@ struct http_parse {
     llhttp_t llhttp;
     const struct http_limits *limits;
     struct buf head, body;
-    struct header_span *header; /* [max_headers] */
-    uint32_t n_header, n_target;
+    struct header_span *header; /* [n_field], n_header of them of the head: trailers count, and are no more */
+    uint32_t n_field, n_header, n_target;
     unsigned status; /* of the error */
     bool in_value, head_complete, expects_continue, complete, keep_alive;
     bool line_begun, line_complete, after_space, after_cr; /* of the request line */

@@ -16,6 +16,8 @@ static const char *reason(unsigned status)
     } reasons[] = {
         {200, "OK"},
         {204, "No Content"},
+        {303, "See Other"},
+        {304, "Not Modified"},
         {400, "Bad Request"},
         {401, "Unauthorized"},
         {404, "Not Found"},
@@ -87,14 +89,16 @@ void http_respond(struct http_req *r, unsigned status, const char *type, struct 
     BUG_ON(c->state == CONN_STREAMING);
     head_begin(&head, r, status, type);
     put_headers(&head, headers, n_headers);
-    buf_printf(&head, "content-length: %zu\r\n\r\n", body.n);
+    if (status != 304) /* it may only name the length of the body that is not sent */
+        buf_printf(&head, "content-length: %zu\r\n", body.n);
+    buf_put(&head, "\r\n", 2);
     if (head.failed) {
         buf_fini(&head);
         conn_close(c);
         return;
     }
     c->req.gone = NULL;
-    bool ok = conn_write(c, buf_str(&head), r->is_head ? STR("") : body);
+    bool ok = conn_write(c, (struct str[]){buf_str(&head), body}, r->is_head ? 1 : 2);
     buf_fini(&head);
     if (ok)
         conn_response_done(c);
@@ -128,7 +132,7 @@ void http_stream_begin(struct http_req *r, unsigned status, const char *type,
     if (head.failed)
         conn_close(c);
     else
-        conn_write(c, buf_str(&head), STR(""));
+        conn_write(c, &(struct str){head.p, head.n}, 1);
     buf_fini(&head);
 }
 
@@ -139,21 +143,11 @@ bool http_stream_write(struct http_req *r, struct str bytes)
         return false;
     if (bytes.n == 0 || r->is_head)
         return true;
-    conn_timer(c, c->server->o.stream_comment_ms);
     if (!r->chunked)
-        return conn_write(c, bytes, STR(""));
+        return conn_write(c, &bytes, 1);
     char size[24];
     int n = snprintf(size, sizeof size, "%zx\r\n", bytes.n);
-    struct buf chunk;
-    buf_init(&chunk, bytes.n + 64);
-    buf_put(&chunk, size, (size_t)n);
-    buf_put_str(&chunk, bytes);
-    buf_put(&chunk, "\r\n", 2);
-    bool ok = !chunk.failed && conn_write(c, buf_str(&chunk), STR(""));
-    if (chunk.failed)
-        conn_close(c);
-    buf_fini(&chunk);
-    return ok;
+    return conn_write(c, (struct str[]){{size, (size_t)n}, bytes, STR("\r\n")}, 3);
 }
 
 void stream_comment(struct http_req *r)
@@ -167,7 +161,7 @@ void http_stream_end(struct http_req *r)
     if (c->state != CONN_STREAMING)
         return;
     r->gone = NULL;
-    if (r->chunked && !r->is_head && !conn_write(c, STR("0\r\n\r\n"), STR("")))
+    if (r->chunked && !r->is_head && !conn_write(c, &STR("0\r\n\r\n"), 1))
         return;
     conn_response_done(c);
 }

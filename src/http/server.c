@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
-#define BACKLOG 1024
+#define BACKLOG     1024
+#define OTHER_FILES 256 /* the program's own: weights, pipes, what it serves them with */
 
 struct http_options http_options_default(void)
 {
@@ -14,7 +16,7 @@ struct http_options http_options_default(void)
         .max_header_bytes = 32u << 10,
         .max_headers = 100,
         .max_body_bytes = 2000000,
-        .max_output_bytes = 4u << 20,
+        .max_output_bytes = 1u << 20,
         .header_timeout_ms = 10000,
         .body_timeout_ms = 60000,
         .idle_timeout_ms = 75000,
@@ -47,6 +49,23 @@ static enum status listen_on(struct http_server *s, struct err *e)
     return ST_OK;
 }
 
+/* A connection is an open file; many systems allow 1,024 unless one asks. Where not even asking helps, fewer
+ * connections are served, so that those beyond are told. */
+static void files_allow(struct http_server *s)
+{
+    struct rlimit files;
+    rlim_t want = (rlim_t)s->o.max_connections + CONN_REFUSED_MAX + OTHER_FILES;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return;
+    if (files.rlim_cur < want) {
+        files.rlim_cur = files.rlim_max < want ? files.rlim_max : want;
+        (void)!setrlimit(RLIMIT_NOFILE, &files);
+    }
+    rlim_t others = CONN_REFUSED_MAX + OTHER_FILES;
+    if (files.rlim_cur < want)
+        s->o.max_connections = files.rlim_cur > others ? (uint32_t)(files.rlim_cur - others) : 1;
+}
+
 enum status http_server_new(const struct http_options *o, struct http_server **out, struct err *e)
 {
     struct http_server *s = calloc(1, sizeof *s);
@@ -56,14 +75,17 @@ enum status http_server_new(const struct http_options *o, struct http_server **o
     }
     s->o = *o;
     s->limits = (struct http_limits){o->max_header_bytes, o->max_headers, o->max_body_bytes};
-    s->conn = calloc(o->max_connections, sizeof *s->conn);
-    s->generation = calloc(o->max_connections, sizeof *s->generation);
+    files_allow(s);
+    s->n_slot = s->o.max_connections + CONN_REFUSED_MAX;
+    s->conn = calloc(s->n_slot, sizeof *s->conn);
+    s->generation = calloc(s->n_slot, sizeof *s->generation);
     uv_tcp_init(&s->loop, &s->listener);
     uv_timer_init(&s->loop, &s->drain_timer);
     s->listener.data = s->drain_timer.data = s;
     signal(SIGPIPE, SIG_IGN);
-    enum status st =
-        s->conn && s->generation ? listen_on(s, e) : err_set(e, ST_NO_MEMORY, "no memory for connections");
+    enum status st = watch_open(s) && s->conn && s->generation
+                         ? listen_on(s, e)
+                         : err_set(e, ST_NO_MEMORY, "no memory for connections");
     if (st != ST_OK) {
         http_server_free(s);
         return st;
@@ -86,13 +108,14 @@ void http_server_free(struct http_server *s)
     for (unsigned i = 0; i < s->n_inbox;
          i++) /* first: what was posted since the loop ended has no reader any more */
         uv_close((uv_handle_t *)&s->inbox[i].async, NULL);
-    for (uint32_t i = 0; s->conn && i < s->o.max_connections; i++)
+    for (uint32_t i = 0; s->conn && i < s->n_slot; i++)
         if (s->conn[i])
             conn_close(s->conn[i]);
     uv_run(&s->loop, UV_RUN_NOWAIT);
     uv_walk(&s->loop, close_handle, NULL);
     uv_run(&s->loop, UV_RUN_DEFAULT);
     uv_loop_close(&s->loop);
+    watch_close(s);
     free(s->conn);
     free(s->generation);
     free(s);
@@ -124,7 +147,7 @@ void server_close_if_done(struct http_server *s)
 static void drain_cap(uv_timer_t *t)
 {
     struct http_server *s = t->data;
-    for (uint32_t i = 0; i < s->o.max_connections; i++)
+    for (uint32_t i = 0; i < s->n_slot; i++)
         if (s->conn[i])
             conn_close(s->conn[i]);
     server_close_if_done(s);
@@ -140,7 +163,7 @@ void http_server_drain(struct http_server *s, uint32_t cap_ms)
     }
     s->draining = true;
     uv_close((uv_handle_t *)&s->listener, NULL);
-    for (uint32_t i = 0; i < s->o.max_connections; i++)
+    for (uint32_t i = 0; i < s->n_slot; i++)
         if (s->conn[i] && (s->conn[i]->state == CONN_IDLE || s->conn[i]->state == CONN_LINGERING))
             conn_finish(s->conn[i]);
     uv_timer_start(&s->drain_timer, drain_cap, cap_ms, 0);

@@ -5,7 +5,7 @@
 struct sample_params sample_params_default(void)
 {
     return (struct sample_params){
-#define PARAM(type, name, neutral, in_range, is_random, text) .name = neutral,
+#define PARAM(type, name, neutral, ...) .name = neutral,
 #include "sample/params.def"
 #undef PARAM
         .watermark_gamma = 0.5,
@@ -14,10 +14,15 @@ struct sample_params sample_params_default(void)
 }
 
 /* One row of params.def as functions of its value. */
-#define PARAM(type, name, neutral, in_range, is_random, text)                                                \
+#define OVER(b)  x > (b)
+#define FROM(b)  x >= (b)
+#define UNDER(b) x < (b)
+#define TO(b)    x <= (b)
+#define FINITE   isfinite((double)x)
+#define PARAM(type, name, neutral, lower, upper, off, is_random, ...)                                        \
     static bool name##_in_range(SAMPLE_TYPE_##type x)                                                        \
     {                                                                                                        \
-        return in_range;                                                                                     \
+        return lower && upper;                                                                               \
     }                                                                                                        \
     static bool name##_is_random(SAMPLE_TYPE_##type x)                                                       \
     {                                                                                                        \
@@ -29,7 +34,7 @@ struct sample_params sample_params_default(void)
 
 enum status sample_params_check(const struct sample_params *p, uint32_t given, struct err *e)
 {
-#define PARAM(type, name, neutral, in_range, is_random, text)                                                \
+#define PARAM(type, name, neutral, lower, upper, off, is_random, text, meaning)                              \
     if (!name##_in_range(p->name) && (given & 1u << SAMPLE_PARAM_##name || p->name != neutral))              \
         return err_set(e, ST_INVALID, text);
 #include "sample/params.def"
@@ -40,7 +45,7 @@ enum status sample_params_check(const struct sample_params *p, uint32_t given, s
 bool sample_is_random(const struct sample_params *p)
 {
     bool random = p->do_sample;
-#define PARAM(type, name, neutral, in_range, is_random, text) random |= name##_is_random(p->name);
+#define PARAM(type, name, ...) random |= name##_is_random(p->name);
 #include "sample/params.def"
 #undef PARAM
     return random;

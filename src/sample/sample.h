@@ -53,9 +53,9 @@ struct sample_bias {
 
 /* Complete and range-checked (sample_params_check); neutral values where nothing was asked. */
 struct sample_params {
-#define SAMPLE_TYPE_F32                                       float
-#define SAMPLE_TYPE_I32                                       int32_t
-#define PARAM(type, name, neutral, in_range, is_random, text) SAMPLE_TYPE_##type name;
+#define SAMPLE_TYPE_F32        float
+#define SAMPLE_TYPE_I32        int32_t
+#define PARAM(type, name, ...) SAMPLE_TYPE_##type name;
 #include "sample/params.def"
 #undef PARAM
     bool do_sample;
@@ -72,7 +72,7 @@ struct sample_params {
 };
 
 enum sample_param {
-#define PARAM(type, name, neutral, in_range, is_random, text) SAMPLE_PARAM_##name,
+#define PARAM(type, name, ...) SAMPLE_PARAM_##name,
 #include "sample/params.def"
 #undef PARAM
     SAMPLE_PARAM_COUNT,

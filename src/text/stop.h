@@ -17,7 +17,8 @@ MUST_CHECK enum status stop_set_init(struct stop_set *s, const struct str *stop,
 void stop_set_fini(struct stop_set *s);
 /* Takes the next bytes of the text, linear in their number whatever the strings. True when a stop string
  * ends in them: at the first place where one ends, the longest that ends there; *end is that place, in bytes
- * of `text`, *n_bytes the string's length. What follows is not looked at; no more may be fed. */
+ * of `text`, *n_bytes the string's length. What follows is not looked at; no more may be fed, but to a set of
+ * one string what follows *end. */
 bool stop_set_feed(struct stop_set *s, struct str text, size_t *end, size_t *n_bytes);
 /* Bytes at the end of the text that a stop string may begin with. */
 size_t stop_set_pending(const struct stop_set *s);

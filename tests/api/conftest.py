@@ -1,5 +1,6 @@
 """Starts the real program on a free port; every test talks to it over HTTP."""
 
+import json
 import os
 import re
 import signal
@@ -56,6 +57,25 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(timeout=60)
+
+
+def eventually(check):
+    """Returns once check() is true."""
+    for _ in range(400):
+        if check():
+            return
+        time.sleep(0.025)
+    raise AssertionError("it does not come")
+
+
+def openai_chunks(response):
+    """The JSON of each event of an OpenAI stream; the framing is checked byte by byte."""
+    assert response.status_code == 200 and response.headers["content-type"] == "text/event-stream", response.text
+    text = response.content.decode()
+    assert text.endswith("data: [DONE]\n\n") and text.count("[DONE]") == 1
+    frames = text[:-2].split("\n\n")[:-1]
+    assert all(f.startswith("data: {") and "\n" not in f for f in frames)
+    return [json.loads(f[6:]) for f in frames]
 
 
 @pytest.fixture(scope="session")

@@ -53,8 +53,7 @@ static void read_params(struct case_line *c)
 {
     struct sample_params *p = &c->params;
     *p = sample_params_default();
-#define PARAM(type, name, neutral, in_range, is_random, text)                                                \
-    p->name = (SAMPLE_TYPE_##type)number(c, #name, p->name);
+#define PARAM(type, name, ...) p->name = (SAMPLE_TYPE_##type)number(c, #name, p->name);
 #include "sample/params.def"
 #undef PARAM
     p->do_sample = flag(c, "do_sample");

@@ -69,6 +69,9 @@ static void test_chunked_cut_everywhere(void **state)
     cut_everywhere(STR(HEAD "Transfer-Encoding: Chunked\r\n\r\n0\r\n\r\n"), "");
     cut_everywhere(STR(HEAD "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"),
                    "hi");
+    /* trailers are no headers */
+    cut_everywhere(
+        STR(HEAD "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nx-absent: 1\r\nx-name: 2\r\n\r\n"), "hi");
 }
 
 /* What follows a request is left alone, byte for byte. */
@@ -79,6 +82,7 @@ static void test_next_request_untouched(void **state)
         HEAD "\r\n",
         HEAD "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
         HEAD "Connection: close\r\n\r\n",
+        HEAD "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 1\r\nx-name: other\r\n\r\n",
     };
     (void)state;
     struct http_parse p;
@@ -202,7 +206,18 @@ static const struct refused refused[] = {
     {400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\r\nhello\r\n0\r\n\r\n"},
     {400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
           "chunked\r\n\r\n10000000000000005\r\nhello\r\n0\r\n\r\n"},
-    {400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx: y\r\n\r\n"},
+    {400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nHost: b\r\n\r\n"},
+    {400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 5\r\n\r\n"},
+    {400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nTransfer-Encoding: "
+          "chunked\r\n\r\n"},
+    {400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx: y\r\nConnection: "
+          "close\r\n\r\n"},
+    {400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nauthorization: k\r\n\r\n"},
+    {400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx: y\n\r\n"},
+    {400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx y: z\r\n\r\n"},
+    {400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx: y\r\n z\r\n\r\n"},
+    {431, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\na:b\r\na:b\r\na:b\r\na:b\r\n"
+          "a:b\r\na:b\r\na:b\r\n\r\n"},
     {413, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n41\r\n"
           "0123456789012345678901234567890123456789012345678901234567890123456789"},
     /* expectations */

@@ -288,13 +288,38 @@ static void test_connection_limit(void **state)
     bool ended;
     for (int i = 0; i < 80; i++)
         fds[i] = client_connect(f);
-    unsigned n_served = 0;
     for (int i = 0; i < 80; i++) {
         client_say(fds[i], GET("/hello"));
-        n_served += client_read(fds[i], answer, sizeof answer, "hello", 2000, &ended) > 0 && !ended;
+        client_read(fds[i], answer, sizeof answer, i < 64 ? "hello" : NULL, 2000, &ended);
+        assert_int_equal(ended, i >= 64);
+        assert_non_null(strstr(answer, i < 64 ? "HTTP/1.1 200 " : "HTTP/1.1 503 "));
+        assert_int_equal(strstr(answer, "connection: close\r\n") != NULL, i >= 64);
     }
-    assert_int_equal(n_served, 64);
     for (int i = 0; i < 80; i++)
+        close(fds[i]);
+    usleep(50000);
+    assert_int_equal(client_ask_text(f, GET("/hello"), NULL), 200);
+}
+
+/* Who comes beyond the limit is told, and who comes when even the places for that are taken is let go. */
+static void test_connection_flood(void **state)
+{
+    struct fixture *f = *state;
+    char answer[4096];
+    enum { N = 300 };
+    int fds[N];
+    bool ended;
+    for (int i = 0; i < N; i++)
+        fds[i] = client_connect(f);
+    client_say(fds[0], GET("/hello"));
+    client_read(fds[0], answer, sizeof answer, "hello", 2000, &ended);
+    assert_non_null(strstr(answer, "HTTP/1.1 200 "));
+    for (int i = 64; i < N; i++) {
+        client_read(fds[i], answer, sizeof answer, NULL, 4000, &ended);
+        assert_true(ended);
+        assert_true(*answer == '\0' || strstr(answer, "HTTP/1.1 503 Service Unavailable\r\n"));
+    }
+    for (int i = 0; i < N; i++)
         close(fds[i]);
     usleep(50000);
     assert_int_equal(client_ask_text(f, GET("/hello"), NULL), 200);
@@ -319,6 +344,13 @@ static void test_half_close(void **state)
     assert_int_equal(strlen(body + 4), BIG_BYTES);
     close(fd);
     free(answer);
+    /* What takes time is no longer worth it: an end is how a client says that it has left. */
+    fd = client_connect(f);
+    client_say(fd, "POST /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_true(wait_count(&f->n_waiting, 1, 2000));
+    shutdown(fd, SHUT_WR);
+    assert_true(wait_count(&f->n_gone, 1, 2000));
+    close(fd);
 }
 
 #define CASE(test, setup) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -336,6 +368,7 @@ int main(void)
         CASE(test_expect_continue, setup_default),
         CASE(test_slow_clients, setup_short),
         CASE(test_connection_limit, setup_short),
+        CASE(test_connection_flood, setup_short),
         CASE(test_half_close, setup_default),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
