@@ -3,7 +3,9 @@
  * Redirects are followed here and not by libcurl, so that one place decides who gets the token (the endpoint,
  * by scheme, host and port) and where a redirect may lead (never from https to http). Every question has a
  * time limit and every answer a size limit. */
+#define LOG_MODULE "hub"
 #include "base/clock.h"
+#include "base/log.h"
 #include "hub/request_int.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -272,6 +274,7 @@ static enum status ask(struct session *s, const char *url, bool head, unsigned n
         uint64_t ms = answered && r->retry_after_s ? r->retry_after_s * 1000 : backoff_ms(n);
         if (!may_pass || n >= n_tries || (answered && r->retry_after_s > MAX_WAIT_S))
             return st;
+        log_info("%s; trying again in %.1f s", e->text, (double)ms / 1e3);
         if (!wait_ms(s, ms))
             return err_set(e, ST_CANCELLED, "the download was cancelled");
     }
