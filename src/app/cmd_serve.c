@@ -183,10 +183,14 @@ static void loader_main(void *arg)
                                     .dtype = model_config(s->lm.model)->dtype,
                                     .commit = s->source.commit[0] ? s->source.commit : NULL,
                                     .fingerprint = s->fingerprint};
+    bool is_verified = s->digest[0] != '\0';
+    if (is_verified)
+        digest(s);
     api_post_ready(s->api, &model);
     tell_ready(s);
     settle(s);
-    digest(s);
+    if (!is_verified)
+        digest(s);
 }
 
 /* ---- the loop ---- */

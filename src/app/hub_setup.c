@@ -126,6 +126,7 @@ enum status hub_setup(const struct options *o, const char *id, struct hub_setup 
         .metadata_timeout_ms = (uint32_t)option_u64(o, OPT_HF_ETAG_TIMEOUT, 10) * 1000,
         .stall_timeout_ms = (uint32_t)option_u64(o, OPT_HF_DOWNLOAD_TIMEOUT, 10) * 1000,
         .connections = (unsigned)option_u64(o, OPT_DOWNLOAD_CONNECTIONS, 8),
+        .tries = (unsigned)option_u64(o, OPT_DOWNLOAD_TRIES, 6),
     };
     for (size_t i = 0; i < sizeof bundles / sizeof *bundles && !out->o.ca_path; i++)
         out->o.ca_path = text_of(o, bundles[i]);

@@ -82,7 +82,7 @@ enum status explain_curl(const struct session *s, CURLcode code, const char *cur
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_ISSUER_ERROR:
         return err_set(
-            e, ST_UNAVAILABLE,
+            e, ST_NOT_FOUND, /* trying again is of no use */
             "`%s`: the certificate of %s cannot be trusted (%s): a proxy that opens TLS needs its own "
             "certificate named in SSL_CERT_FILE; also check this machine's clock",
             id, origin, why);

@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #define MAX_CONNECTIONS    32
-#define MAX_FAILURES       8
 #define COMES_ON_BYTES     ((uint64_t)1 << 20)
 #define MAX_WAIT_S         300
 #define ERROR_BODY_MAX     ((size_t)64 << 10)
@@ -187,7 +186,8 @@ static void drop_all(struct fetch *f, const struct file *x)
 
 /* Counts one; ST_OK: it will be tried again. Those that come while a pause is already due are one with the
  * first. */
-static enum status count_failure(struct file *x, const struct err *why, uint64_t wait_ms, struct err *e)
+static enum status count_failure(const struct fetch *f, struct file *x, const struct err *why,
+                                 uint64_t wait_ms, struct err *e)
 {
     uint64_t done = partial_done_bytes(x->partial), now = now_ms();
     if (now < x->ready_ms)
@@ -195,10 +195,10 @@ static enum status count_failure(struct file *x, const struct err *why, uint64_t
     if (done >= x->mark_bytes + COMES_ON_BYTES || done < x->mark_bytes)
         x->n_failures = 0;
     x->mark_bytes = done;
-    if (++x->n_failures > MAX_FAILURES) {
+    if (++x->n_failures >= session_options(f->s)->tries) {
         if (e)
             *e = *why;
-        return err_prefix(e, "given up after %d tries", MAX_FAILURES);
+        return err_prefix(e, "given up after %u tries", x->n_failures);
     }
     x->ready_ms = now + (wait_ms ? wait_ms : backoff_ms(x->n_failures));
     log_debug("%s; trying again", why->text);
@@ -240,7 +240,7 @@ static enum status handle_answer(struct conn *c, struct err *e)
         *e = why;
         return st;
     }
-    return count_failure(x, &why, wait_s * 1000, e);
+    return count_failure(f, x, &why, wait_s * 1000, e);
 }
 
 /* ST_OK: the loop goes on. */
@@ -279,7 +279,7 @@ static enum status conn_ended(struct conn *c, CURLcode code, struct err *e)
     }
     conn_drop(c);
     x->asks_hub = true;
-    return count_failure(x, &why, 0, e);
+    return count_failure(f, x, &why, 0, e);
 }
 
 /* ---- files ---- */

@@ -34,8 +34,9 @@ struct hub_options {
     bool offline;          /* no network call at all */
     bool without_weights;  /* only configuration, tokenizer and templates */
     uint32_t metadata_timeout_ms, stall_timeout_ms;
-    unsigned connections;                                         /* at once, at least 1 */
-    const atomic_bool *cancel;                                    /* polled; NULL: never */
+    unsigned connections;      /* at once, at least 1 */
+    unsigned tries;            /* of what fails and brings nothing, at least 1; pauses grow to 30 s */
+    const atomic_bool *cancel; /* polled; NULL: never */
     void (*on_progress)(void *arg, const struct hub_progress *p); /* at most 10 a second; NULL: not told */
     void *arg;
 };

@@ -137,7 +137,8 @@ struct reply {
     uint64_t range_begin, range_end, range_total; /* of Content-Range; end exclusive; UINT64_MAX: not said */
     uint64_t retry_after_s;
     size_t head_bytes;
-    bool is_encoded; /* gzip and the like */
+    bool is_encoded;   /* gzip and the like */
+    bool has_bad_etag; /* one was said that cannot be a file name */
 };
 
 void reply_init(struct reply *r, const char *url);

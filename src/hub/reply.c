@@ -50,12 +50,18 @@ static void copy(char *out, size_t cap, struct str v)
     snprintf(out, cap, STR_FMT, STR_ARG(v));
 }
 
+static bool read_etag(char out[ETAG_MAX], struct str v)
+{
+    etag_normalize(out, v);
+    return out[0] != '\0';
+}
+
 static void read_field(struct reply *r, struct str name, struct str v)
 {
     if (str_eq_nocase(name, STR("etag")))
-        etag_normalize(r->etag, v);
+        (void)read_etag(r->etag, v);
     else if (str_eq_nocase(name, STR("x-linked-etag")))
-        etag_normalize(r->linked_etag, v);
+        r->has_bad_etag |= !read_etag(r->linked_etag, v);
     else if (str_eq_nocase(name, STR("x-linked-size")))
         (void)str_to_u64(v, &r->linked_length);
     else if (str_eq_nocase(name, STR("content-length")))

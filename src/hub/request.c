@@ -14,7 +14,6 @@
 #include <time.h>
 
 #define MAX_ANSWER_BYTES ((size_t)64 << 20)
-#define MAX_TRIES        6
 #define MAX_WAIT_S       300 /* that a hub may ask for before it counts as unavailable */
 
 struct session {
@@ -316,7 +315,7 @@ enum status session_ask_file(struct session *s, const char *commit, struct str p
     buf_init(&body, MAX_ANSWER_BYTES);
     snprintf(name, sizeof name, STR_FMT, STR_ARG(path));
     session_file_url(s, commit, path, url);
-    enum status st = ask(s, url, true, MAX_TRIES, name, &body, &r, e);
+    enum status st = ask(s, url, true, s->o->tries, name, &body, &r, e);
     buf_fini(&body);
     if (st != ST_OK)
         return st;
@@ -327,11 +326,11 @@ enum status session_ask_file(struct session *s, const char *commit, struct str p
     if (r.commit[0] && strcmp(r.commit, commit) != 0)
         return err_set(e, ST_INVALID, "`%s`: asked for %s of commit %s, the hub answers with commit %s",
                        s->id, name, commit, r.commit);
-    if (!etag[0] || n_bytes == UINT64_MAX)
+    if (!etag[0] || r.has_bad_etag || n_bytes == UINT64_MAX)
         return err_set(
             e, ST_INVALID,
             "`%s`: %s tells no %s of %s: it does not speak the hub's API; check HF_ENDPOINT and proxies",
-            s->id, s->origin, etag[0] ? "size" : "usable etag", name);
+            s->id, s->origin, etag[0] && !r.has_bad_etag ? "size" : "usable etag", name);
     *out = (struct file_meta){.n_bytes = n_bytes};
     snprintf(out->etag, sizeof out->etag, "%s", etag);
     snprintf(out->url, sizeof out->url, "%s", r.location[0] ? r.location : r.url);

@@ -15,8 +15,7 @@
 #define MAX_ARENA_BYTES  ((size_t)512 << 20)
 #define MAX_INDEX_BYTES  ((size_t)128 << 20)
 #define MAX_CONFIG_BYTES ((uint64_t)512 << 20) /* of a file that holds no weights */
-#define N_TRIES          6
-#define SPARE_BYTES      ((uint64_t)16 << 20) /* left free beside what is fetched */
+#define SPARE_BYTES      ((uint64_t)16 << 20)  /* left free beside what is fetched */
 
 struct snapshot_job {
     const struct hub_options *o;
@@ -152,7 +151,7 @@ static enum status fetch_weights(struct snapshot_job *j, struct err *e)
 static enum status refresh(struct snapshot_job *j, bool has_other, struct err *e)
 {
     struct buf answer;
-    enum status st = session_ask_revision(j->s, has_other ? 1 : N_TRIES, &answer, e);
+    enum status st = session_ask_revision(j->s, has_other ? 1 : j->o->tries, &answer, e);
     if (st == ST_OK) {
         st = listing_parse(buf_str(&answer), &j->arena, &j->listing, e);
         if (st != ST_OK)

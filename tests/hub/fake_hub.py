@@ -7,6 +7,7 @@ needs. Requests are remembered; connections are counted."""
 import contextlib
 import hashlib
 import json
+import re
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -142,8 +143,8 @@ class Handler(BaseHTTPRequestHandler):
         self.bytes(data, headers)
 
     def store(self, path):
-        owner, name, commit, file = path[1:].split("/", 3)
-        self.bytes(self.server.hub.repos[f"{owner}/{name}"].commits[commit][file], {"ETag": '"other"'})
+        id, commit, file = re.fullmatch("/(.+?)/([0-9a-f]{40})/(.+)", path).groups()
+        self.bytes(self.server.hub.repos[id].commits[commit][file], {"ETag": '"other"'})
 
     def bytes(self, data, headers):
         fault = self.fault or {}
@@ -201,6 +202,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # else the ninth connection waits a second
+    daemon_threads = True
+
+
 class Repo:
     def __init__(self, files, commit):
         self.commits = {commit: dict(files)}
@@ -230,8 +236,7 @@ class Hub:
         self.url, self.store_url = (f"{scheme}://127.0.0.1:{s.server_port}" for s in self.servers)
 
     def listen(self, where, tls):
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
+        server = Server(("127.0.0.1", 0), Handler)
         server.hub, server.where = self, where
         if tls:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
