@@ -13,11 +13,7 @@ int command_download_weights(const struct options *o)
     struct model_source s;
     struct ckpt *c = NULL;
     char hex[CKPT_DIGEST_HEX];
-    enum status st = model_source_read(o, &s, &e);
-    if (st == ST_OK)
-        st = model_source_fetch(o, &s, false, NULL, &e);
-    if (st == ST_OK)
-        st = checkpoint_open(o, s.dir, &c, &e);
+    enum status st = checkpoint_fetch(o, &s, &c, &e);
     if (st == ST_OK)
         st = model_source_verify(&s, c, NULL, hex, &e);
     if (st == ST_OK)

@@ -15,11 +15,7 @@ int command_lock(const struct options *o)
     struct lock_file l = {0};
     struct ckpt *c = NULL;
     const char *path = option_text(o, OPT_OUTPUT);
-    enum status st = model_source_read(o, &s, &e);
-    if (st == ST_OK)
-        st = model_source_fetch(o, &s, false, NULL, &e);
-    if (st == ST_OK)
-        st = checkpoint_open(o, s.dir, &c, &e);
+    enum status st = checkpoint_fetch(o, &s, &c, &e);
     if (st == ST_OK)
         st = ckpt_digest(c, NULL, NULL, l.digest,
                          &e); /* of the bytes that are there, not of remembered ones */

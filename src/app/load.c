@@ -42,6 +42,16 @@ enum status checkpoint_open(const struct options *o, const char *dir, struct ckp
     return ckpt_open_with(dir, weights_dir && *weights_dir ? weights_dir : NULL, out, e);
 }
 
+enum status checkpoint_fetch(const struct options *o, struct model_source *s, struct ckpt **out,
+                             struct err *e)
+{
+    *out = NULL;
+    enum status st = model_source_read(o, s, e);
+    if (st == ST_OK)
+        st = model_source_fetch(o, s, false, NULL, e);
+    return st == ST_OK ? checkpoint_open(o, s->dir, out, e) : st;
+}
+
 const char *digest_cache_dir(char out[MODEL_DIR_MAX])
 {
     const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");

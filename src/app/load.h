@@ -9,6 +9,11 @@
 MUST_CHECK enum status checkpoint_open(const struct options *o, const char *dir, struct ckpt **out,
                                        struct err *e);
 
+/* From the options to an open checkpoint: which model, fetched where it is missing. *out is NULL on failure.
+ */
+MUST_CHECK enum status checkpoint_fetch(const struct options *o, struct model_source *s, struct ckpt **out,
+                                        struct err *e);
+
 /* Where digests are remembered: $XDG_CACHE_HOME/prompteur or ~/.cache/prompteur, made when missing; NULL:
  * nowhere. */
 const char *digest_cache_dir(char out[MODEL_DIR_MAX]);

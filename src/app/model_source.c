@@ -109,6 +109,9 @@ enum status model_source_read(const struct options *o, struct model_source *out,
     }
     if (st == ST_OK && lock)
         st = apply_lock(out, lock, e);
+    if (st == ST_OK && revision && out->origin != MODEL_HUB)
+        log_warn("--revision `%s` has no effect: it is about models of a hub, and this one is a folder",
+                 revision);
     if (st == ST_OK && out->origin == MODEL_DEMO) {
         snprintf(out->id, sizeof out->id, "prompteur/demo");
         st = find_demo(out->dir, e);
