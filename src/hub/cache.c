@@ -94,10 +94,12 @@ enum status ref_write(const struct repo_cache *c, const char *revision, const ch
 
 /* ---- blobs and links ---- */
 
-bool blob_exists(const struct repo_cache *c, const char *etag)
+bool blob_exists(const struct repo_cache *c, const char *etag, uint64_t n_bytes)
 {
     char path[HUB_PATH_MAX];
-    return path_format(path, NULL, "%s/blobs/%s", c->dir, etag) == ST_OK && access(path, F_OK) == 0;
+    struct stat s;
+    return path_format(path, NULL, "%s/blobs/%s", c->dir, etag) == ST_OK && stat(path, &s) == 0 &&
+           S_ISREG(s.st_mode) && (uint64_t)s.st_size == n_bytes;
 }
 
 bool snapshot_has(const struct repo_cache *c, const char *commit, struct str path)
@@ -126,7 +128,9 @@ enum status snapshot_link(const struct repo_cache *c, const char *commit, struct
         st = make_parents(link, e);
     if (st != ST_OK || access(link, F_OK) == 0)
         return st;
-    (void)unlink(tmp);
+    if (symlink(target, link) == 0 || (errno == EEXIST && access(link, F_OK) == 0))
+        return ST_OK;
+    (void)unlink(tmp); /* there is one that leads nowhere */
     if (symlink(target, tmp) == 0 && rename(tmp, link) == 0)
         return ST_OK;
     st = err_set(e, ST_IO, "cannot link %s: %s", link, strerror(errno));

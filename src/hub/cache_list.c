@@ -51,7 +51,8 @@ static void list_refs(const char *path, const char *prefix, unsigned depth, stru
     for (struct dirent *x; d && (x = readdir(d));) {
         char below[HUB_PATH_MAX], name[HUB_PATH_MAX];
         struct stat s;
-        if (x->d_name[0] == '.' || fstatat(dirfd(d), x->d_name, &s, AT_SYMLINK_NOFOLLOW) != 0 ||
+        if (x->d_name[0] == '.' || str_has_suffix(str_from(x->d_name), STR(".tmp")) ||
+            fstatat(dirfd(d), x->d_name, &s, AT_SYMLINK_NOFOLLOW) != 0 ||
             path_format(below, NULL, "%s/%s", path, x->d_name) != ST_OK ||
             path_format(name, NULL, "%s%s", prefix, x->d_name) != ST_OK)
             continue;

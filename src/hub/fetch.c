@@ -310,7 +310,7 @@ static enum status file_open(struct fetch *f, struct file *x, struct err *e)
         st = path_format(lock, e, "%s/%s.lock", f->cache->locks, m->etag);
     if (st != ST_OK)
         return st;
-    if (blob_exists(f->cache, m->etag))
+    if (blob_exists(f->cache, m->etag, m->n_bytes))
         return file_done(f, x, e);
     enum lock_answer answer = lock_try(lock, &x->lock_fd, e);
     if (answer == LOCK_FAILED)
@@ -322,7 +322,7 @@ static enum status file_open(struct fetch *f, struct file *x, struct err *e)
         x->ready_ms = now_ms() + LOCK_RETRY_MS;
         return ST_OK;
     }
-    if (blob_exists(f->cache, m->etag)) /* since the question above */
+    if (blob_exists(f->cache, m->etag, m->n_bytes)) /* since the question above */
         return file_done(f, x, e);
     st = partial_open(blob, str_from(m->etag), m->n_bytes, &x->partial, e);
     if (st != ST_OK)

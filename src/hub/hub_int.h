@@ -82,7 +82,8 @@ bool ref_read(const struct repo_cache *c, const char *revision, char commit[HUB_
 MUST_CHECK enum status ref_write(const struct repo_cache *c, const char *revision, const char *commit,
                                  struct err *e);
 bool snapshot_has(const struct repo_cache *c, const char *commit, struct str path);
-bool blob_exists(const struct repo_cache *c, const char *etag);
+/* Whole: of that size. */
+bool blob_exists(const struct repo_cache *c, const char *etag, uint64_t n_bytes);
 /* snapshots/COMMIT/PATH -> the blob, by a relative link. Replaces one that leads nowhere. */
 MUST_CHECK enum status snapshot_link(const struct repo_cache *c, const char *commit, struct str path,
                                      const char *etag, struct err *e);
@@ -144,8 +145,8 @@ struct reply {
 void reply_init(struct reply *r, const char *url);
 /* One header line; false: the head is too long. */
 bool reply_header(struct reply *r, struct str line);
-/* ETag as a file name: without W/ and quotes. */
-void etag_normalize(char out[ETAG_MAX], struct str value);
+/* ETag as a file name: without W/ and quotes; false, and empty, when it cannot be one. */
+bool etag_read(char out[ETAG_MAX], struct str value);
 
 /* ---- request.c: libcurl ---- */
 

@@ -17,16 +17,16 @@ void reply_init(struct reply *r, const char *url)
     snprintf(r->url, sizeof r->url, "%s", url);
 }
 
-void etag_normalize(char out[ETAG_MAX], struct str value)
+bool etag_read(char out[ETAG_MAX], struct str value)
 {
     value = str_trim(value);
     if (str_has_prefix(value, STR("W/")))
         value = (struct str){value.p + 2, value.n - 2};
     if (value.n >= 2 && value.p[0] == '"' && value.p[value.n - 1] == '"')
         value = (struct str){value.p + 1, value.n - 2};
-    out[0] = '\0';
-    if (is_safe_etag(value))
-        snprintf(out, ETAG_MAX, STR_FMT, STR_ARG(value));
+    bool ok = is_safe_etag(value);
+    snprintf(out, ETAG_MAX, STR_FMT, ok ? (int)value.n : 0, value.p);
+    return ok;
 }
 
 /* "bytes 0-99/1234" */
@@ -50,18 +50,12 @@ static void copy(char *out, size_t cap, struct str v)
     snprintf(out, cap, STR_FMT, STR_ARG(v));
 }
 
-static bool read_etag(char out[ETAG_MAX], struct str v)
-{
-    etag_normalize(out, v);
-    return out[0] != '\0';
-}
-
 static void read_field(struct reply *r, struct str name, struct str v)
 {
     if (str_eq_nocase(name, STR("etag")))
-        (void)read_etag(r->etag, v);
+        (void)etag_read(r->etag, v);
     else if (str_eq_nocase(name, STR("x-linked-etag")))
-        r->has_bad_etag |= !read_etag(r->linked_etag, v);
+        r->has_bad_etag |= !etag_read(r->linked_etag, v);
     else if (str_eq_nocase(name, STR("x-linked-size")))
         (void)str_to_u64(v, &r->linked_length);
     else if (str_eq_nocase(name, STR("content-length")))

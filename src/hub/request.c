@@ -101,11 +101,6 @@ bool session_is_cancelled(const struct session *s)
     return s->o->cancel && atomic_load(s->o->cancel);
 }
 
-uint64_t session_metadata_ms(const struct session *s)
-{
-    return s->o->metadata_timeout_ms;
-}
-
 /* ---- one request ---- */
 
 static size_t on_header(char *p, size_t size, size_t n, void *reply)
@@ -226,7 +221,7 @@ static enum status ask_along(struct session *s, const char *first, bool head, st
         if (st != ST_OK || !is_redirect(r))
             return st;
         st = redirect_check(s, url, r->location, e);
-        if (st != ST_OK || (head && r->linked_etag[0]))
+        if (st != ST_OK || (head && (r->linked_etag[0] || r->has_bad_etag)))
             return st;
         snprintf(url, sizeof url, "%s", r->location);
     }

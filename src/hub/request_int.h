@@ -19,6 +19,5 @@ MUST_CHECK enum status explain_curl(const struct session *s, CURLcode code, cons
 uint64_t backoff_ms(unsigned n);
 /* Whether the same request may go better later. */
 bool reply_may_pass(const struct reply *r);
-uint64_t session_metadata_ms(const struct session *s);
 
 #endif

@@ -42,7 +42,7 @@ static enum status check_room(const struct snapshot_job *j, const struct want *w
     for (size_t i = 0; i < n; i++) {
         const struct file_meta *m = &want[i].meta;
         uint64_t has = bytes_on_disk(j->c, m->etag);
-        if (!blob_exists(j->c, m->etag) && m->n_bytes > has)
+        if (!blob_exists(j->c, m->etag, m->n_bytes) && m->n_bytes > has)
             need += m->n_bytes - has;
     }
     if (need == 0 || there == UINT64_MAX || (there > SPARE_BYTES && there - SPARE_BYTES >= need))

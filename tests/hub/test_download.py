@@ -1,7 +1,10 @@
 """From a name to a snapshot: which files, what layout, who is asked."""
 
+import contextlib
 import json
 import os
+import pty
+import re
 import shutil
 import socket
 import ssl
@@ -10,7 +13,7 @@ import threading
 
 import pytest
 
-from conftest import COMMIT, CONFIG, ID, SHARDED, SINGLE, safetensors, sharded
+from conftest import COMMIT, CONFIG, ID, PROGRAM, SHARDED, SINGLE, environment, safetensors, sharded
 from fake_hub import Hub, git_sha1, sha256
 
 
@@ -100,6 +103,25 @@ def test_a_renamed_model(hub, client):
     r = client.get("old/name")
     assert "old/name" in r.stderr  # its files are asked for under the old name, which this hub does not forward
     assert (client.cache / "models--some-owner--some.model_1").exists() is False
+
+
+def test_a_bar_on_a_terminal_and_lines_elsewhere(hub, client):
+    hub.pace = 0.05
+    ours, theirs = pty.openpty()
+    p = subprocess.Popen([PROGRAM, "download-weights", ID], env=environment(hub, client.cache), stderr=theirs)
+    os.close(theirs)
+    text = b""
+    with contextlib.suppress(OSError):  # EIO: the other end is closed
+        while part := os.read(ours, 4096):
+            text += part
+    os.close(ours)
+    assert p.wait(60) == 0
+    drawn = [x for x in text.decode().split("\r") if "ETA" in x]
+    assert len(drawn) > 3 and "100 % [========================]" in drawn[-1] and "Download: [" not in text.decode()
+    shutil.rmtree(client.cache)
+    r = client.good(ID, "--json-output")
+    messages = [json.loads(x)["message"] for x in r.stderr.splitlines()]
+    assert any(re.match(r"Download: \[1/1\] -- ETA: 0:00 \(0.4 of 0.4 MB", x) for x in messages) and "\r" not in r.stderr
 
 
 # ---- tokens ----

@@ -83,7 +83,7 @@ static void test_commits_and_etags(void **state)
                                            {"\"\"", ""},       {"\"a b\"", ""},
                                            {"\"a", ""},        {"", ""}};
     for (size_t i = 0; i < sizeof etags / sizeof *etags; i++) {
-        etag_normalize(out, str_from(etags[i][0]));
+        assert_true(etag_read(out, str_from(etags[i][0])) == (etags[i][1][0] != '\0'));
         assert_string_equal(out, etags[i][1]);
     }
     assert_int_equal(digest_kind_of(str_from(commit)), DIGEST_GIT_SHA1);
