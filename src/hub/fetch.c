@@ -300,6 +300,15 @@ static enum status file_done(struct fetch *f, struct file *x, struct err *e)
     return snapshot_link(f->cache, f->commit, x->want->path, x->want->meta.etag, e);
 }
 
+/* Files of equal bytes share a blob: the first of them fetches it for all. */
+static bool is_fetched_here(const struct fetch *f, const char *etag)
+{
+    for (size_t i = 0; i < f->n_file; i++)
+        if (f->file[i].state == FILE_OPEN && strcmp(f->file[i].want->meta.etag, etag) == 0)
+            return true;
+    return false;
+}
+
 /* Another process's turn, or ours. */
 static enum status file_open(struct fetch *f, struct file *x, struct err *e)
 {
@@ -312,6 +321,10 @@ static enum status file_open(struct fetch *f, struct file *x, struct err *e)
         return st;
     if (blob_exists(f->cache, m->etag, m->n_bytes))
         return file_done(f, x, e);
+    if (is_fetched_here(f, m->etag)) {
+        x->ready_ms = now_ms() + LOCK_RETRY_MS;
+        return ST_OK;
+    }
     enum lock_answer answer = lock_try(lock, &x->lock_fd, e);
     if (answer == LOCK_FAILED)
         return ST_IO;

@@ -56,6 +56,18 @@ static enum status check_room(const struct snapshot_job *j, const struct want *w
 
 /* ---- phases ---- */
 
+/* One etag, one blob: it cannot stand for files of different lengths. */
+static enum status check_etags(const struct session *s, const struct want *want, size_t n, struct err *e)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < i; k++)
+            if (want[i].meta.n_bytes != want[k].meta.n_bytes &&
+                strcmp(want[i].meta.etag, want[k].meta.etag) == 0)
+                return err_set(e, ST_INVALID, "`%s`: the hub gives " STR_FMT " and " STR_FMT " the same etag",
+                               session_id(s), STR_ARG(want[k].path), STR_ARG(want[i].path));
+    return ST_OK;
+}
+
 static enum status fetch_paths(struct snapshot_job *j, const struct str *path, size_t n, uint64_t max_bytes,
                                struct err *e)
 {
@@ -74,6 +86,8 @@ static enum status fetch_paths(struct snapshot_job *j, const struct str *path, s
                          "`%s`: the hub says that " STR_FMT " has %" PRIu64 " bytes, which is absurd",
                          session_id(j->s), STR_ARG(path[i]), w->meta.n_bytes);
     }
+    if (st == ST_OK)
+        st = check_etags(j->s, want, n_want, e);
     if (st == ST_OK)
         st = check_room(j, want, n_want, e);
     if (st == ST_OK && n_want)

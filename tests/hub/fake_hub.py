@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import re
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -205,6 +206,11 @@ class Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     request_queue_size = 128  # else the ninth connection waits a second
     daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """A client that is gone in the middle of a request is no news here; all else is."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 class Repo:

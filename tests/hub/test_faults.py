@@ -182,9 +182,21 @@ def test_a_question_that_is_answered_by_drops(hub, client):
     client.good(env={"HF_HUB_ETAG_TIMEOUT": "1"})
 
 
-def test_what_stood_behind_the_fault_of_a_mirror(hub, client):
-    """A mirror that hands out files itself, by another etag: only their size can be checked, and that is said."""
-    hub.faults.append({"where": "hub", "match": "config.json", "kind": "meta", "headers": {"ETag": '"W-17_x"'}, "times": 9})
+def test_one_etag_for_two_files(hub, client):
+    hub.faults.append({"where": "hub", "match": "config.json", "kind": "meta", "headers": {"ETag": '"x"'}, "times": 9})
+    assert "the same etag" in client.bad()
+    hub.faults.clear()
+    hub.files["second.safetensors"] = hub.files["first.safetensors"] = hub.files.pop("model.safetensors")
+    hub.add(ID, {**hub.files, "vocab.json": b"{}"}, COMMIT)  # as tokenizer_config.json
+    r = client.get()
+    assert "no weights: looked for" in r.stderr and "another process" not in r.stderr
+    names = [n for n in SINGLE if n != "model.safetensors"] + ["vocab.json", "first.safetensors", "second.safetensors"]
+    client.check({**hub.files, "vocab.json": b"{}"}, names)
+
+
+def test_a_mirror_with_etags_of_its_own(hub, client):
+    """Only the size of its files can be checked, and that is said."""
+    hub.faults.append({"where": "hub", "match": "/config.json", "kind": "meta", "headers": {"ETag": '"W-17_x"'}, "times": 9})
     r = client.good()
     assert "promises no hash" in r.stderr and (client.repo_dir() / "blobs/W-17_x").exists()
 
