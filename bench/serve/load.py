@@ -43,7 +43,7 @@ def write_model(shape, folder):
 
 
 def start_server(program, model, flags, log):
-    command = [program, "serve", "--hostname", "127.0.0.1", "--port", "0", "--model-id", model, *flags]
+    command = [program, "serve", "--hostname", "127.0.0.1", "--port", "0", "--prometheus-port", "0", "--model-id", model, *flags]
     server = subprocess.Popen(command, stderr=open(log, "w"))
     for _ in range(1200):
         text = Path(log).read_text()

@@ -25,7 +25,8 @@ BIN = ROOT / "build/release/bin"
 
 
 def start_server(program, flags, log):
-    server = subprocess.Popen([program, "serve", "--hostname", "127.0.0.1", "--port", "0", *flags], stderr=open(log, "w"))
+    server = subprocess.Popen([program, "serve", "--hostname", "127.0.0.1", "--port", "0", "--prometheus-port", "0",
+                               *flags], stderr=open(log, "w"))
     for _ in range(600):
         found = re.search(r"listening on http://[^:]+:(\d+)", Path(log).read_text())
         if found:

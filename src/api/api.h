@@ -36,6 +36,10 @@ void api_free(struct api *a);
 const struct http_route *api_routes(const struct api *a, size_t *n);
 /* The OpenAPI document of these routes; needs no server and no model. */
 void api_openapi(const struct api *a, struct buf *out);
+/* Of a port for scrapers alone: GET /metrics. */
+const struct http_route *api_metrics_routes(size_t *n);
+/* Where everything registers its metrics; lives as long as the api. */
+struct metrics *api_metrics(struct api *a);
 /* Binds the api to its server: once, before the server runs. */
 MUST_CHECK enum status api_attach(struct api *a, struct http_server *server, struct err *e);
 

@@ -16,6 +16,8 @@ enum metric_id {
     METRIC_ID_COUNT,
 };
 
+/* Sets of labels that all series of some families carry. */
+#define API_METRIC_LABELS 5
 /* The table's rows and Vertex AI's two. */
 #define API_MAX_ROUTES 48
 
@@ -55,6 +57,7 @@ struct api {
     struct metric *metric[METRIC_ID_COUNT];
     struct metric_desc desc[METRIC_ID_COUNT];
     double input_bounds[100], total_bounds[100];
+    struct buf fixed[API_METRIC_LABELS]; /* labels, each a C string */
 };
 
 /* routes.c */
@@ -64,12 +67,14 @@ void api_respond_shape_error(struct http_req *r, enum status status, const char 
 /* May a request with a body be looked at? False after answering that it is no JSON or that the model is not
  * there yet. */
 bool api_accepts(struct api *a, struct http_req *r);
-/* metrics.c */
+/* metrics.c; what failed half-way is freed too */
 MUST_CHECK enum status api_metrics_new(struct api *a);
-/* Families whose bounds need the limits. */
+/* Families whose bounds or labels need the model. */
 MUST_CHECK enum status api_metrics_ready(struct api *a);
+void api_metrics_free(struct api *a);
 void api_count_failure(struct api *a, enum api_error kind);
 void api_count_dropped(struct api *a);
+void handle_metrics(struct http_req *r, void *api);
 double api_seconds(uint64_t from_ns, uint64_t to_ns);
 /* native.c */
 void handle_generate(struct http_req *r, void *api);
@@ -91,7 +96,6 @@ void api_probe_ended(struct api *a, bool well);
 /* info.c, tokenize.c, chat_tokenize.c */
 void handle_info(struct http_req *r, void *api);
 void handle_models(struct http_req *r, void *api);
-void handle_metrics(struct http_req *r, void *api);
 void handle_tokenize(struct http_req *r, void *api);
 void handle_chat_tokenize(struct http_req *r, void *api);
 /* web.c, openapi.c */

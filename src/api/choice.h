@@ -29,6 +29,7 @@ struct choice {
     struct sample_top *top; /* the alternatives of all tokens */
     uint32_t n_top, cap_top;
     double sum_logprob;
+    uint64_t newest_ns;        /* when its newest token came */
     const char *finish_reason; /* NULL: more tokens may come */
     uint32_t n_reused;         /* tokens of the prompt that were in the cache */
 };

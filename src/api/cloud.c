@@ -17,7 +17,7 @@ static enum status read_invocation(struct generation *g, const struct json_val *
     return g->wire->read(g, root);
 }
 
-static const struct gen_wire wire_invocation = {.read = read_invocation, .write_error = native_write_error};
+const struct gen_wire wire_invocation = {.read = read_invocation, .write_error = native_write_error};
 
 void handle_invocations(struct http_req *r, void *api)
 {
@@ -87,10 +87,10 @@ static enum status write_predictions(struct generation *g, struct buf *body)
     return st;
 }
 
-static const struct gen_wire wire_vertex = {.read = read_vertex,
-                                            .write = write_predictions,
-                                            .write_error = native_write_error,
-                                            .counts_prompts = true};
+const struct gen_wire wire_vertex = {.read = read_vertex,
+                                     .write = write_predictions,
+                                     .write_error = native_write_error,
+                                     .counts_prompts = true};
 
 void handle_vertex(struct http_req *r, void *api)
 {

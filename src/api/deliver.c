@@ -234,18 +234,29 @@ static void finish_choice(struct generation *g, struct gen_prompt *p, struct cho
     g->answered = g->n_done == g->n_choice;
 }
 
+static void observe_pace(struct api *a, struct choice *c)
+{
+    uint64_t now = clock_ns();
+    if (c->newest_ns)
+        metric_observe(a->metric[METRIC_INTER_TOKEN], 0, api_seconds(c->newest_ns, now));
+    c->newest_ns = now;
+}
+
 static void deliver_token(struct generation *g, struct choice *c, struct http_req *r, struct token_event *ev)
 {
     struct gen_prompt *p = &g->prompt[c->prompt];
     bool stopped = false;
-    if (!p->started_ns)
+    if (!p->started_ns) {
         p->started_ns = ev->started_ns;
+        metric_observe(g->api->metric[METRIC_FIRST_TOKEN], 0, api_seconds(g->begin_ns, clock_ns()));
+    }
     if (ev->prompt_logprob) {
         p->logprob = ev->prompt_logprob; /* taken */
         ev->prompt_logprob = NULL;
     }
     if (c->finish_reason) /* made before the engine heard of the end */
         return;
+    observe_pace(g->api, c);
     enum status st = choice_add(c, ev, &stopped);
     if (st == ST_OK) {
         c->finish_reason = finish_reason(ev, stopped);

@@ -1,4 +1,4 @@
-/* The table of errors; see tgi.md's section on errors for the original. No text here or passed here holds a
+/* The table of errors; as TGI words them. No text here or passed here holds a
  * path. */
 #include "api/errors.h"
 #include "json/json.h"
@@ -8,12 +8,12 @@ static const struct {
     const char *type, *text, *metric_label;
     bool early;
 } errors[API_ERROR_COUNT] = {
-    [API_OVERLOADED] = {429, "overloaded", "Model is overloaded", "overloaded"},
-    [API_VALIDATION] = {422, "validation", "Input validation error: ", "validation"},
-    [API_GENERATION] = {424, "generation", "Request failed during generation: ", "generation"},
-    [API_INCOMPLETE] = {500, "incomplete_generation", "Incomplete generation", "incomplete"},
+    [API_OVERLOADED] = {429, "overloaded", "Model is overloaded", "overloaded", false},
+    [API_VALIDATION] = {422, "validation", "Input validation error: ", "validation", false},
+    [API_GENERATION] = {424, "generation", "Request failed during generation: ", "generation", false},
+    [API_INCOMPLETE] = {500, "incomplete_generation", "Incomplete generation", "incomplete", false},
     [API_INCOMPLETE_STREAM] = {500, "incomplete_generation_stream", "Incomplete generation stream",
-                               "incomplete"},
+                               "incomplete", false},
     [API_TEMPLATE] = {422, "template_error", "Template error: ", "template", true},
     [API_TOOL] = {422, "tool_error", "Tool error: ", "validation", true},
     [API_SUFFIX] = {422, "suffix not supported",
@@ -22,8 +22,8 @@ static const struct {
     [API_TOO_MANY_PROMPTS] = {422, "batch size exceeded",
                               "Number of prompts exceeds the maximum allowed batch size of ", "validation",
                               true},
-    [API_UNHEALTHY] = {503, "healthcheck", "unhealthy", NULL},
-    [API_LOADING] = {503, "loading", "The model is still loading", NULL},
+    [API_UNHEALTHY] = {503, "healthcheck", "unhealthy", NULL, false},
+    [API_LOADING] = {503, "loading", "The model is still loading", NULL, false},
 };
 
 unsigned api_error_http_status(enum api_error kind)

@@ -210,6 +210,15 @@ static enum status check_lengths(const struct gen_request *r, const struct gen_l
     return ST_OK;
 }
 
+static void drop_filters(struct sample_params *p)
+{
+    const struct sample_params neutral = sample_params_default();
+    p->top_p = neutral.top_p;
+    p->typical_p = neutral.typical_p;
+    p->top_k = neutral.top_k;
+    p->min_p = neutral.min_p;
+}
+
 enum status gen_request_validate(struct gen_request *r, const struct gen_limits *limits, bool streaming,
                                  struct err *e)
 {
@@ -227,6 +236,8 @@ enum status gen_request_validate(struct gen_request *r, const struct gen_limits 
         st = check_served(r, e);
     if (st != ST_OK)
         return st;
+    if (r->greedy)
+        drop_filters(&r->params);
     r->params.watermark_gamma = limits->watermark_gamma;
     r->params.watermark_delta = limits->watermark_delta;
     r->details |= r->decoder_input_details;

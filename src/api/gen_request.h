@@ -44,6 +44,7 @@ struct gen_request {
     uint32_t n;              /* answers that are given, all of them */
     bool logprobs;           /* of each token are needed, whatever the details say */
     bool has_seed, has_do_sample;
+    bool greedy;    /* the most likely token, whatever filters are given: OpenAI's temperature of 0 */
     uint32_t given; /* bits of enum sample_param that the request says */
     bool bad_bias;  /* logit_bias is none */
     struct str *stop;

@@ -92,8 +92,8 @@ bool generation_is_strict(const struct generation *g);
 void deliver_error(struct generation *g, enum api_error kind, const char *text);
 void deliver_stream_begin(struct generation *g, struct http_req *r);
 
-/* native.c (POST /), chat_completions.c, completions.c: /invocations is one of them. */
-extern const struct gen_wire wire_compat, wire_chat, wire_completions;
+/* native.c (POST /), chat_completions.c, completions.c: /invocations is one of them; cloud.c. */
+extern const struct gen_wire wire_compat, wire_chat, wire_completions, wire_invocation, wire_vertex;
 /* chat_completions.c. A conversation and the fields beside it. */
 MUST_CHECK enum status chat_read(struct generation *g, const struct json_val *root, struct gen_request *q);
 /* native.c */

@@ -1,9 +1,7 @@
-/* GET /info, /v1/models, /metrics: what the server says about itself. Nothing here waits
+/* GET /info, /v1/models: what the server says about itself. Nothing here waits
  * on the engine. */
 #include "api/api_int.h"
 #include "json/json.h"
-
-#define METRICS_MAX_BYTES (64u << 20)
 
 static void put_uint(struct json_writer *w, const char *key, uint64_t value)
 {
@@ -74,16 +72,5 @@ void handle_models(struct http_req *r, void *api)
     jw_end_array(&w);
     jw_end_object(&w);
     http_respond(r, 200, "application/json", buf_str(&body), NULL, 0);
-    buf_fini(&body);
-}
-
-void handle_metrics(struct http_req *r, void *api)
-{
-    const struct api *a = api;
-    struct buf body;
-    buf_init(&body, METRICS_MAX_BYTES);
-    metrics_render(a->metrics, &body);
-    http_respond(r, body.failed ? 500 : 200, "text/plain; charset=utf-8",
-                 body.failed ? STR("") : buf_str(&body), NULL, 0);
     buf_fini(&body);
 }

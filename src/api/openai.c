@@ -15,14 +15,8 @@
 static void read_off(struct gen_request *q)
 {
     struct sample_params *p = &q->params;
-    const struct sample_params neutral = sample_params_default();
-    p->do_sample = p->temperature != 0;
-    if (!p->do_sample) { /* the most likely token, whatever is filtered */
-        p->top_p = neutral.top_p;
-        p->typical_p = neutral.typical_p;
-        p->top_k = neutral.top_k;
-        p->min_p = neutral.min_p;
-    }
+    q->greedy = p->temperature == 0;
+    p->do_sample = !q->greedy;
 #define NEVER         false
 #define OFF(from, to) x >= (from) && x <= (to)
 #define PARAM(type, name_, neutral_, lower, upper, off, ...)                                                 \

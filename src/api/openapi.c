@@ -22,7 +22,7 @@ struct bound {
 struct param {
     const char *name, *meaning;
     bool is_integer;
-    double neutral;
+    double neutral, example;
     struct bound lower, upper;
     struct {
         bool given;
@@ -40,18 +40,27 @@ static const struct param params[] = {
 #define FINITE         {false, false, 0}
 #define OFF(from, to)  {true, from, to}
 #define NEVER          {false, 0, 0}
-#define PARAM(type, name, neutral, lower, upper, off, is_random, text, meaning)                              \
-    {#name, meaning, IS_INTEGER_##type, neutral, lower, upper, off},
+#define PARAM(type, name, neutral, lower, upper, off, is_random, example, text, meaning)                     \
+    {#name, meaning, IS_INTEGER_##type, neutral, example, lower, upper, off},
 #include "sample/params.def"
 #undef PARAM
 };
 
-static void put_bound(struct json_writer *w, struct bound b, const char *name, const char *open_name)
+static void put_number(struct json_writer *w, const struct param *p, double x)
+{
+    if (p->is_integer)
+        jw_i64(w, (int64_t)x);
+    else
+        jw_f64(w, x);
+}
+
+static void put_bound(struct json_writer *w, const struct param *p, struct bound b, const char *name,
+                      const char *open_name)
 {
     if (!b.given)
         return;
     jw_key(w, name);
-    jw_f64(w, b.at);
+    put_number(w, p, b.at);
     if (b.open) {
         jw_key(w, open_name);
         jw_bool(w, true);
@@ -76,10 +85,13 @@ static void put_param(struct json_writer *w, const struct param *p, bool openai)
     jw_cstr(w, p->is_integer ? "int32" : "float");
     jw_key(w, "nullable");
     jw_bool(w, true);
-    put_bound(w, lower, "minimum", "exclusiveMinimum");
-    put_bound(w, upper, "maximum", "exclusiveMaximum");
+    put_bound(w, p, lower, "minimum", "exclusiveMinimum");
+    put_bound(w, p, upper, "maximum", "exclusiveMaximum");
     jw_key(w, "description");
     jw_str(w, buf_str(&text));
+    w->out->failed |= text.failed;
+    jw_key(w, "example");
+    put_number(w, p, p->example);
     jw_end_object(w);
     buf_fini(&text);
 }
@@ -172,6 +184,7 @@ static void put_ref(struct json_writer *w, const char *schema)
     jw_object(w);
     jw_key(w, "$ref");
     jw_str(w, buf_str(&ref));
+    w->out->failed |= ref.failed;
     jw_end_object(w);
     buf_fini(&ref);
 }
@@ -207,11 +220,11 @@ static void put_media(struct json_writer *w, const char *type, const char *schem
 enum fault_body { BODY_NONE, BODY_TEXT, BODY_SHAPE, BODY_ERROR };
 
 /* By status; rows of one status are one response, described by its last row that applies. BODY_SHAPE is text,
- * and with --strict-openai an error of OpenAI's. */
+ * but with --strict-openai an error of OpenAI's. */
 static const struct {
     unsigned status, faults;
     enum fault_body body;
-    enum api_error kind; /* of BODY_ERROR: decides the status */
+    enum api_error kind; /* of BODY_ERROR: it has that status */
     const char *description, *example;
 } failures[] = {
     {400, FAULT_BODY, BODY_SHAPE, 0, "The body is no JSON", NULL},
@@ -219,8 +232,7 @@ static const struct {
     {413, FAULT_BODY, BODY_TEXT, 0, "The body is longer than --payload-limit", NULL},
     {415, FAULT_BODY, BODY_TEXT, 0, "The content type is not application/json", NULL},
     {422, FAULT_BODY, BODY_SHAPE, 0, "The JSON has another shape", NULL},
-    {422, FAULT_VALUES, BODY_ERROR, API_VALIDATION,
-     "Input validation error; text where the JSON has another shape",
+    {422, FAULT_VALUES, BODY_ERROR, API_VALIDATION, "Input validation error, or JSON of another shape",
      "`temperature` must be strictly positive"},
     {424, FAULT_ENGINE, BODY_ERROR, API_GENERATION, "Generation error", "the device failed"},
     {429, FAULT_BUSY, BODY_ERROR, API_OVERLOADED, "Model is overloaded", NULL},
@@ -291,12 +303,32 @@ static void put_failures(struct json_writer *w, unsigned faults, bool openai_err
             if (!(faults & failures[i].faults))
                 continue;
             r.row = i;
-            r.text |= body == BODY_TEXT || body == BODY_SHAPE;
+            BUG_ON(body == BODY_ERROR && api_error_http_status(failures[i].kind) != status);
+            r.text |= body == BODY_TEXT || (body == BODY_SHAPE && !openai_error);
             r.error |= body == BODY_ERROR || (body == BODY_SHAPE && openai_error);
         }
         if (r.row < N_FAILURES)
             put_failure(w, &r, openai_error);
     }
+}
+
+static void put_events(struct json_writer *w, const struct api_doc *d)
+{
+    if (!d->error_events) {
+        put_media(w, "text/event-stream", d->events, false);
+        return;
+    }
+    jw_key(w, "text/event-stream");
+    jw_object(w);
+    jw_key(w, "schema");
+    jw_object(w);
+    jw_key(w, "anyOf");
+    jw_array(w);
+    put_ref(w, d->events);
+    put_ref(w, d->error_events);
+    jw_end_array(w);
+    jw_end_object(w);
+    jw_end_object(w);
 }
 
 static void put_answer(struct json_writer *w, const struct api_doc *d)
@@ -308,7 +340,7 @@ static void put_answer(struct json_writer *w, const struct api_doc *d)
         if (d->type)
             put_media(w, d->type, d->schema, d->is_list);
         if (d->events)
-            put_media(w, "text/event-stream", d->events, false);
+            put_events(w, d);
         jw_end_object(w);
     }
     jw_end_object(w);

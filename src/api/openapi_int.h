@@ -25,6 +25,7 @@ struct api_doc {
     const char *type, *schema; /* of the answer's body; schema NULL: text; both NULL: nothing */
     bool is_list;              /* an array of the schema */
     const char *events;        /* schema of a stream's events, NULL: it never streams */
+    const char *error_events;  /* of the event that an error is, NULL: `events` has it */
 };
 
 /* A route beside its documentation. */

@@ -8,11 +8,11 @@
 #define TOKENIZING (FAULT_BODY | FAULT_VALUES | FAULT_BUSY | FAULT_LOADING)
 
 static const struct api_route routes[] = {
-#define JSON(name)   .type = "application/json", .schema = name
-#define LIST(name)   JSON(name), .is_list = true
-#define TEXT(name)   .type = name
-#define NOTHING      .type = NULL
-#define EVENTS(name) .events = name
+#define JSON(name)          .type = "application/json", .schema = name
+#define LIST(name)          JSON(name), .is_list = true
+#define TEXT(name)          .type = name
+#define NOTHING             .type = NULL
+#define EVENTS(name, error) .events = name, .error_events = error
 #define ROUTE(method, path, handle, flags, id, group, summary, request, faults, ...)                         \
     {{method, path, handle, flags}, {id, group, summary, request, faults, __VA_ARGS__}},
 #define PAGE(path, handle) {{"GET", path, handle, 0}, {0}},
@@ -58,6 +58,14 @@ const struct http_route *api_routes(const struct api *a, size_t *n)
 {
     *n = a->n_route;
     return a->route;
+}
+
+static const struct http_route metrics_routes[] = {{"GET", "/metrics", handle_metrics, 0}};
+
+const struct http_route *api_metrics_routes(size_t *n)
+{
+    *n = sizeof metrics_routes / sizeof *metrics_routes;
+    return metrics_routes;
 }
 
 void api_respond_error(struct api *a, struct http_req *r, enum api_error kind, const char *text)
@@ -133,7 +141,7 @@ void api_free(struct api *a)
     free(a->in_flight);
     free(a->number);
     free(a->free_index);
-    metrics_free(a->metrics);
+    api_metrics_free(a);
     free(a);
 }
 

@@ -217,6 +217,21 @@ static void on_signal(void *arg, int number)
     http_server_drain(s->server, (uint32_t)seconds * 1000);
 }
 
+/* A port for scrapers. Somebody else's there is no reason not to serve: the main port has the metrics too. */
+static void open_metrics_port(struct serve *s)
+{
+    struct err e;
+    size_t n;
+    const struct http_route *routes = api_metrics_routes(&n);
+    uint16_t port = (uint16_t)option_u64(s->o, OPT_PROMETHEUS_PORT, 9000);
+    if (port == http_server_port(s->server))
+        return;
+    if (port && http_server_listen(s->server, port, routes, n, &e) != ST_OK)
+        log_warn("no port for metrics alone: %s; they are at /metrics of port %u (another one: "
+                 "--prometheus-port PORT, none: 0)",
+                 e.text, http_server_port(s->server));
+}
+
 static enum status open_server(struct serve *s, struct err *e)
 {
     const struct options *o = s->o;
@@ -253,11 +268,16 @@ static enum status open_server(struct serve *s, struct err *e)
     ho.routes = api_routes(s->api, &ho.n_routes);
     ho.arg = s->api;
     ho.max_body_bytes = option_u64(o, OPT_PAYLOAD_LIMIT, 2000000);
+    ho.max_connections = (uint32_t)option_u64(o, OPT_MAX_CONNECTIONS, ho.max_connections);
+    ho.idle_timeout_ms = (uint32_t)(option_u64(o, OPT_IDLE_TIMEOUT, ho.idle_timeout_ms / 1000) * 1000);
     ho.api_key = option_text(o, OPT_API_KEY);
     ho.allow_origins = option_is_set(o, OPT_CORS_ALLOW_ORIGIN) ? o->value[OPT_CORS_ALLOW_ORIGIN].list : NULL;
     ho.n_allow_origins = o->value[OPT_CORS_ALLOW_ORIGIN].n_list;
+    ho.metrics = api_metrics(s->api);
     http_server_set_workers(ao.validation_workers);
     st = http_server_new(&ho, &s->server, e);
+    if (st == ST_OK)
+        open_metrics_port(s);
     if (st == ST_OK)
         st = api_attach(s->api, s->server, e);
     if (st == ST_OK)

@@ -15,5 +15,6 @@ int command_list(const struct options *o);
 int command_rm(const struct options *o);
 int command_info(const struct options *o);
 int command_lock(const struct options *o);
+int command_print_schema(const struct options *o);
 
 #endif

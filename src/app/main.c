@@ -44,7 +44,7 @@ static const struct command {
     {"lock", command_lock, TAKES_MODEL, "write down a model's commit and digest, for serve --lock-file"},
     {"quantize", NULL, TAKES_MODEL,
      "not served by this version: weights are served as the checkpoint has them"},
-    {"print-schema", NULL, 0, "not served by this version"},
+    {"print-schema", command_print_schema, 0, "the OpenAPI document of the HTTP API"},
 };
 
 static const struct command *command_find(const char *name)

@@ -37,6 +37,15 @@ static void drop_ended(struct engine *en, struct seq_list *list, bool all)
     emit_flush(en);
 }
 
+static void admit(struct engine *en)
+{
+    uint32_t before = en->sched.running.n;
+    uint64_t begin_ns = clock_ns();
+    sched_admit(&en->sched, begin_ns);
+    if (en->sched.running.n > before)
+        engine_metrics_admitted(en, before, en->sched.running.n - before, begin_ns, clock_ns());
+}
+
 static void wait_for_work(struct engine *en)
 {
     pthread_mutex_lock(&en->wake_mutex);
@@ -54,8 +63,7 @@ static void *engine_main(void *arg)
         take_submitted(en);
         drop_ended(en, &en->sched.waiting, false);
         drop_ended(en, &en->sched.running, false);
-        sched_admit(&en->sched, clock_ns());
-        engine_metrics_gauges(en);
+        admit(en);
         if (!engine_step(en))
             wait_for_work(en);
     }

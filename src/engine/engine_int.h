@@ -84,11 +84,16 @@ bool emit_end(struct engine *en, struct seq *seq, enum engine_finish finish, enu
 void emit_flush(struct engine *en);
 
 /* stats.c */
-struct step_times {
+struct step_times { /* plan and forward; sampling, first events; last events */
     uint64_t begin_ns, forward_ns, sample_ns, end_ns;
 };
 void engine_metrics_step(struct engine *en, const struct plan *plan, enum status status,
                          const struct step_times *t);
+/* n_new sequences joined n_before that were running already; `begin` to `end` is what that took. */
+void engine_metrics_admitted(struct engine *en, uint32_t n_before, uint32_t n_new, uint64_t begin_ns,
+                             uint64_t end_ns);
+/* One sequence got 1 + n tokens of one step. */
+void engine_metrics_skipped(struct engine *en, uint32_t n);
 void engine_metrics_gauges(struct engine *en);
 
 #endif

@@ -10,33 +10,54 @@ enum metric_id {
 };
 
 static const char *const methods[] = {"prefill", "decode", NULL};
+/* TGI's reasons and its only method; prompts join a running batch in chunks here, at every step. */
+static const char *const concat_reasons[] = {"backpressure", "wait_exceeded", "chunking", NULL};
+static const char *const concat_methods[] = {"decode", NULL};
+#define CHUNKING 2
 
-#define N_SIZES 1024
-static double sizes[N_SIZES]; /* 1, 2, ..., 1024: filled once at registration */
+#define COUNT_4(n)    (n), (n) + 1, (n) + 2, (n) + 3
+#define COUNT_16(n)   COUNT_4(n), COUNT_4((n) + 4), COUNT_4((n) + 8), COUNT_4((n) + 12)
+#define COUNT_64(n)   COUNT_16(n), COUNT_16((n) + 16), COUNT_16((n) + 32), COUNT_16((n) + 48)
+#define COUNT_256(n)  COUNT_64(n), COUNT_64((n) + 64), COUNT_64((n) + 128), COUNT_64((n) + 192)
+#define COUNT_1024(n) COUNT_256(n), COUNT_256((n) + 256), COUNT_256((n) + 512), COUNT_256((n) + 768)
+
+static const double sizes[] = {COUNT_1024(1)};
+static const double guesses[] = {COUNT_16(0), 16}; /* the most that --speculate takes */
 
 #define BOUNDS_none     NULL, 0
 #define BOUNDS_duration metrics_duration_bounds, 35
-#define BOUNDS_size     sizes, N_SIZES
+#define BOUNDS_size     sizes, sizeof sizes / sizeof *sizes
+#define BOUNDS_guess    guesses, sizeof guesses / sizeof *guesses
 
 static const struct metric_desc descs[METRIC_ID_COUNT] = {
 #define METRIC(id, name_, help_, kind_, label_, values_, bounds_)                                            \
-    [METRIC_##id] = {name_, help_, METRIC_##kind_, label_, values_, BOUNDS_##bounds_},
+    [METRIC_##id] = {name_, help_, METRIC_##kind_, label_, values_, BOUNDS_##bounds_, NULL},
 #include "engine/metrics.def"
 #undef METRIC
 };
 
 struct engine_metrics {
     struct metric *metric[METRIC_ID_COUNT];
-    uint64_t told[METRIC_ID_COUNT]; /* of counters that the engine keeps as totals */
 };
+
+static struct engine_metrics *metrics_of(const struct engine *en)
+{
+    return atomic_load_explicit(&en->metrics, memory_order_acquire);
+}
+
+/* What does not change, and what the first turn of the engine thread would say. */
+static void tell_first(const struct engine *en, struct engine_metrics *em)
+{
+    metric_set(em->metric[METRIC_BATCH_MAX_TOTAL_TOKENS], 0, en->limits.max_batch_total_tokens);
+    metric_set(em->metric[METRIC_KV_PAGES], 0, en->limits.n_page);
+    metric_set(em->metric[METRIC_KV_PAGE_TOKENS], 0, en->limits.page_tokens);
+}
 
 enum status engine_metrics_add(struct engine *en, struct metrics *registry)
 {
     struct engine_metrics *em = calloc(1, sizeof *em);
     if (!em)
         return ST_NO_MEMORY;
-    for (unsigned i = 0; i < N_SIZES; i++)
-        sizes[i] = i + 1;
     for (unsigned i = 0; i < METRIC_ID_COUNT; i++) {
         enum status st = metrics_add(registry, &descs[i], &em->metric[i]);
         if (st != ST_OK) {
@@ -44,9 +65,7 @@ enum status engine_metrics_add(struct engine *en, struct metrics *registry)
             return st;
         }
     }
-    metric_set(em->metric[METRIC_BATCH_MAX_TOTAL_TOKENS], 0, en->limits.max_batch_total_tokens);
-    metric_set(em->metric[METRIC_QUEUE_SIZE], 0, 0);
-    metric_set(em->metric[METRIC_BATCH_CURRENT_SIZE], 0, 0);
+    tell_first(en, em);
     atomic_store_explicit(&en->metrics, em, memory_order_release); /* the engine thread is running already */
     return ST_OK;
 }
@@ -59,7 +78,7 @@ static double seconds(uint64_t from_ns, uint64_t to_ns)
 void engine_metrics_step(struct engine *en, const struct plan *plan, enum status status,
                          const struct step_times *t)
 {
-    struct engine_metrics *em = atomic_load_explicit(&en->metrics, memory_order_acquire);
+    struct engine_metrics *em = metrics_of(en);
     if (!em)
         return;
     unsigned method = plan->n_prefill ? 0 : 1;
@@ -70,14 +89,26 @@ void engine_metrics_step(struct engine *en, const struct plan *plan, enum status
     metric_observe(em->metric[METRIC_FORWARD_DURATION], method, seconds(t->begin_ns, t->forward_ns));
     metric_observe(em->metric[METRIC_DECODE_DURATION], method, seconds(t->forward_ns, t->sample_ns));
     metric_observe(em->metric[METRIC_FILTER_DURATION], method, seconds(t->sample_ns, t->end_ns));
-    if (plan->n_prefill)
-        metric_observe(em->metric[METRIC_BATCH_NEXT_SIZE], 0, plan->n_item);
 }
 
-static void tell_total(struct engine_metrics *em, enum metric_id id, uint64_t total)
+void engine_metrics_admitted(struct engine *en, uint32_t n_before, uint32_t n_new, uint64_t begin_ns,
+                             uint64_t end_ns)
 {
-    metric_count(em->metric[id], 0, total - em->told[id]);
-    em->told[id] = total;
+    struct engine_metrics *em = metrics_of(en);
+    if (!em)
+        return;
+    metric_observe(em->metric[METRIC_BATCH_NEXT_SIZE], 0, n_new);
+    if (n_before == 0)
+        return;
+    metric_count(em->metric[METRIC_CONCAT], CHUNKING, 1);
+    metric_observe(em->metric[METRIC_CONCAT_DURATION], 0, seconds(begin_ns, end_ns));
+}
+
+void engine_metrics_skipped(struct engine *en, uint32_t n)
+{
+    struct engine_metrics *em = metrics_of(en);
+    if (em)
+        metric_observe(em->metric[METRIC_SKIPPED_TOKENS], 0, n);
 }
 
 static void tell_pages(struct engine *en, struct engine_metrics *em, uint32_t held)
@@ -86,20 +117,32 @@ static void tell_pages(struct engine *en, struct engine_metrics *em, uint32_t he
     metric_set(em->metric[METRIC_BATCH_CURRENT_MAX_TOKENS], 0, (double)held * s->limits.page_tokens);
     metric_set(em->metric[METRIC_KV_PAGES_USED], 0, held);
     metric_set(em->metric[METRIC_KV_PAGES_CACHED], 0, s->pages.n_cached);
-    metric_set(em->metric[METRIC_KV_PAGES_TOTAL], 0, s->pages.n_page);
-    tell_total(em, METRIC_PREFIX_LOOKUP, s->n_looked_up);
-    tell_total(em, METRIC_PREFIX_HIT, s->n_reused);
-    tell_total(em, METRIC_SET_BACK, s->n_set_back);
+    metric_set_total(em->metric[METRIC_KV_PAGES_EVICTED], 0, s->pages.n_evicted);
+    metric_set_total(em->metric[METRIC_PREFIX_LOOKUP], 0, s->n_looked_up);
+    metric_set_total(em->metric[METRIC_PREFIX_HIT], 0, s->n_reused);
+    metric_set_total(em->metric[METRIC_SET_BACK], 0, s->n_set_back);
 }
 
 static void tell_sequences(struct engine *en, struct engine_metrics *em)
 {
-    tell_total(em, METRIC_SUBMITTED, en->n_submitted);
-    tell_total(em, METRIC_FINISHED, en->n_finished);
-    tell_total(em, METRIC_CANCELLED, en->n_cancelled);
-    tell_total(em, METRIC_FAILED, en->n_failed);
-    tell_total(em, METRIC_GUESSED, en->n_guessed);
-    tell_total(em, METRIC_ACCEPTED, en->n_accepted);
+    const struct sched *s = &en->sched;
+    metric_set(em->metric[METRIC_QUEUE_SIZE], 0, s->waiting.n);
+    metric_set(em->metric[METRIC_WAITING], 0, s->waiting.n);
+    metric_set(em->metric[METRIC_BATCH_CURRENT_SIZE], 0, s->running.n);
+    metric_set(em->metric[METRIC_RUNNING], 0, s->running.n);
+    metric_set_total(em->metric[METRIC_SUBMITTED], 0, en->n_submitted);
+    metric_set_total(em->metric[METRIC_FINISHED], 0, en->n_finished);
+    metric_set_total(em->metric[METRIC_CANCELLED], 0, en->n_cancelled);
+    metric_set_total(em->metric[METRIC_FAILED], 0, en->n_failed);
+}
+
+static void tell_tokens(struct engine *en, struct engine_metrics *em)
+{
+    metric_set_total(em->metric[METRIC_STEPS], 0, en->steps);
+    metric_set_total(em->metric[METRIC_PROMPT_TOKENS], 0, en->n_prefilled);
+    metric_set_total(em->metric[METRIC_GENERATED_TOKENS], 0, en->n_generated);
+    metric_set_total(em->metric[METRIC_GUESSED], 0, en->n_guessed);
+    metric_set_total(em->metric[METRIC_ACCEPTED], 0, en->n_accepted);
 }
 
 void engine_metrics_gauges(struct engine *en)
@@ -113,13 +156,12 @@ void engine_metrics_gauges(struct engine *en)
     atomic_store_explicit(&en->n_set_back, s->n_set_back, memory_order_relaxed);
     atomic_store_explicit(&en->n_looked_up, s->n_looked_up, memory_order_relaxed);
     atomic_store_explicit(&en->n_reused, s->n_reused, memory_order_relaxed);
-    struct engine_metrics *em = atomic_load_explicit(&en->metrics, memory_order_acquire);
+    struct engine_metrics *em = metrics_of(en);
     if (!em)
         return;
-    metric_set(em->metric[METRIC_QUEUE_SIZE], 0, s->waiting.n);
-    metric_set(em->metric[METRIC_BATCH_CURRENT_SIZE], 0, s->running.n);
     tell_pages(en, em, held);
     tell_sequences(en, em);
+    tell_tokens(en, em);
 }
 
 void engine_stats_read(const struct engine *en, struct engine_stats *out)

@@ -80,7 +80,7 @@ static void score_prompt(const struct engine *en, struct seq *seq, uint32_t pos,
 static void take_item(struct engine *en, const struct plan_item *item, const float *logits)
 {
     struct seq *seq = item->seq;
-    uint32_t end = seq->n_computed + item->n_tok, n_known = seq->n_ids, n_draft = seq->n_draft;
+    uint32_t end = seq->n_computed + item->n_tok, n_known = seq->n_ids, n_draft = seq->n_draft, n_made = 0;
     bool right = true;
     seq->n_draft = 0;
     for (uint32_t pos = end - item->n_out; pos < end && right; pos++, logits += en->n_vocab) {
@@ -89,15 +89,20 @@ static void take_item(struct engine *en, const struct plan_item *item, const flo
             continue;
         }
         int32_t guess = pos + 1 < end ? seq->ids[pos + 1] : -1;
-        if (!take_token(en, seq, logits))
+        n_made++;
+        if (!take_token(en, seq, logits)) {
+            engine_metrics_skipped(en, n_made - 1);
             return;
+        }
         right = seq->ids[pos + 1] == guess;
     }
     sched_computed(&en->sched, seq, end < seq->n_ids ? end : seq->n_ids - 1);
     if (n_draft)
-        seq_guessed(en, seq, n_draft, seq->n_ids - n_known - 1);
-    if (seq->n_ids > n_known)
+        seq_guessed(en, seq, n_draft, n_made - 1);
+    if (n_made) {
+        engine_metrics_skipped(en, n_made - 1);
         seq_guess(en, seq);
+    }
 }
 
 static void take_results(struct engine *en, const struct plan *p, const float *logits)
@@ -123,6 +128,7 @@ bool engine_step(struct engine *en)
     const float *logits;
     struct step_times t = {.begin_ns = clock_ns()};
     sched_plan(&en->sched, en->n_free_event, &en->plan);
+    engine_metrics_gauges(en); /* with the pages that this step took, before it takes its time */
     if (en->plan.n_item == 0)
         return false;
     build_batch(en, &en->plan, &b);
@@ -134,8 +140,9 @@ bool engine_step(struct engine *en)
         take_results(en, &en->plan, logits);
     else
         fail_plan(en, &en->plan, st);
+    t.sample_ns = clock_ns();
     emit_flush(en);
-    t.end_ns = t.sample_ns = clock_ns();
+    t.end_ns = clock_ns();
     engine_metrics_step(en, &en->plan, st, &t);
     return true;
 }

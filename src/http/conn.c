@@ -27,6 +27,7 @@ static void conn_free(struct conn *c)
     struct http_server *s = c->server;
     s->conn[c->slot] = NULL;
     s->n_conn--;
+    wire_connections(s);
     http_parse_fini(&c->parse);
     buf_fini(&c->ahead);
     arena_fini(&c->req.arena);
@@ -173,9 +174,11 @@ bool conn_write(struct conn *c, const struct str *part, size_t n_parts)
     if (c->state == CONN_CLOSING)
         return false;
     if (unsent_bytes(c) + counted > c->server->o.max_output_bytes) {
+        wire_count(c->server, WIRE_CUT, 0, 1);
         conn_close(c);
         return false;
     }
+    wire_count(c->server, WIRE_SENT, 0, n);
     c->written_ms = uv_now(&c->server->loop);
     return write_out(c, part, n_parts, n);
 }
@@ -377,6 +380,7 @@ static struct conn *conn_new(struct http_server *s, uint32_t slot)
     c->open_handles = 2;
     s->conn[slot] = c;
     s->n_conn++;
+    wire_connections(s);
     return c;
 }
 
@@ -389,8 +393,9 @@ static void output_bound(struct conn *c)
         (void)!setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes);
 }
 
-void conn_accept(struct http_server *s)
+void conn_accept(struct listener *l)
 {
+    struct http_server *s = l->server;
     uint32_t slot = slot_free(s);
     struct conn *c = slot == UINT32_MAX ? NULL : conn_new(s, slot);
     if (!c) { /* take it off the queue and let it go without a word */
@@ -398,17 +403,20 @@ void conn_accept(struct http_server *s)
         if (!refused)
             return;
         uv_tcp_init(&s->loop, refused);
-        (void)!uv_accept((uv_stream_t *)&s->listener, (uv_stream_t *)refused);
+        (void)!uv_accept((uv_stream_t *)&l->tcp, (uv_stream_t *)refused);
         uv_close((uv_handle_t *)refused, (uv_close_cb)free);
+        wire_count(s, WIRE_REFUSED, 0, 1);
         return;
     }
-    if (uv_accept((uv_stream_t *)&s->listener, (uv_stream_t *)&c->tcp) < 0) {
+    c->listener = l;
+    if (uv_accept((uv_stream_t *)&l->tcp, (uv_stream_t *)&c->tcp) < 0) {
         conn_close(c);
         return;
     }
     uv_tcp_nodelay(&c->tcp, 1);
     output_bound(c);
     if (slot >= s->o.max_connections) {
+        wire_count(s, WIRE_REFUSED, 0, 1);
         refuse(c, 503);
         return;
     }

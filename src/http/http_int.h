@@ -7,8 +7,25 @@
 #include <uv.h>
 
 #define MAX_INBOXES      4
+#define MAX_LISTENERS    2
 #define CONN_PARTS_MAX   3
 #define CONN_REFUSED_MAX 64 /* beyond the limit, being told so */
+
+enum wire_metric {
+#define METRIC(id, ...) WIRE_##id,
+#include "http/metrics.def"
+#undef METRIC
+    WIRE_COUNT,
+};
+
+/* A port and what is served there. */
+struct listener {
+    struct http_server *server;
+    uv_tcp_t tcp;
+    const struct http_route *routes;
+    size_t n_routes;
+    uint16_t port;
+};
 
 struct inbox_port {
     struct inbox inbox;
@@ -37,7 +54,8 @@ struct http_req {
 
 struct conn {
     struct http_server *server;
-    uint32_t slot, generation; /* of the request in flight */
+    const struct listener *listener; /* that accepted it */
+    uint32_t slot, generation;       /* of the request in flight */
     uv_tcp_t tcp;
     uv_timer_t timer;
     unsigned open_handles;
@@ -55,27 +73,28 @@ struct http_server {
     struct http_options o;
     struct http_limits limits;
     uv_loop_t loop;
-    uv_tcp_t listener;
+    struct listener listener[MAX_LISTENERS]; /* the first is the server's own port */
+    unsigned n_listener;
     uv_timer_t drain_timer;
     uv_poll_t watch; /* of watch_fd: ends of connections that are not read from */
     int watch_fd;
     uv_signal_t signal[2];
-    bool has_signals, draining, listener_closed;
-    uint16_t port;
+    bool draining;
     struct conn **conn;   /* [n_slot] */
     uint32_t *generation; /* [n_slot] outlives the connections of a slot */
     uint32_t n_slot;      /* max_connections, then those for connections that are refused */
     uint32_t n_conn;
     struct inbox_port inbox[MAX_INBOXES];
     unsigned n_inbox, n_work;
-    uint64_t date_s; /* the second that `date` shows */
+    struct metric *metric[WIRE_COUNT]; /* NULL: nobody asks */
+    uint64_t date_s;                   /* the second that `date` shows */
     char date[32];
     void (*on_signal)(void *arg, int signal);
     void *signal_arg;
 };
 
 /* conn.c */
-void conn_accept(struct http_server *s);
+void conn_accept(struct listener *l);
 void conn_close(struct conn *c);
 /* Takes no further request: closes once what is unsent is out. Not while a request is in flight. */
 void conn_finish(struct conn *c);
@@ -94,6 +113,12 @@ void conn_watch(struct conn *c, bool on);
 
 /* server.c */
 void server_close_if_done(struct http_server *s);
+
+/* wire_metrics.c */
+MUST_CHECK enum status wire_metrics_add(struct http_server *s);
+void wire_count(struct http_server *s, enum wire_metric id, unsigned series, uint64_t n);
+void wire_count_response(struct http_server *s, unsigned status);
+void wire_connections(struct http_server *s);
 
 /* response.c */
 void respond_error(struct http_req *r, unsigned status);

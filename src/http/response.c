@@ -69,6 +69,7 @@ static void head_begin(struct buf *head, const struct http_req *r, unsigned stat
 {
     struct http_header cors[3];
     bool close = !r->keep_alive || r->conn->close_after || r->conn->server->draining;
+    wire_count_response(r->conn->server, status);
     buf_init(head, HEAD_MAX_BYTES);
     buf_printf(head, "HTTP/1.1 %u %s\r\n", status, reason(status));
     if (type)

@@ -118,14 +118,14 @@ static bool method_fits(const struct http_route *route, struct str method)
 
 static void method_not_allowed(struct http_req *r, struct str path)
 {
-    const struct http_options *o = &r->conn->server->o;
+    const struct listener *l = r->conn->listener;
     char allow[64] = "";
-    for (size_t i = 0; i < o->n_routes; i++) {
-        if (!str_eq(path, str_from(o->routes[i].path)) || strstr(allow, o->routes[i].method))
+    for (size_t i = 0; i < l->n_routes; i++) {
+        if (!str_eq(path, str_from(l->routes[i].path)) || strstr(allow, l->routes[i].method))
             continue;
         if (*allow)
             strcat(allow, ",");
-        strcat(allow, strcmp(o->routes[i].method, "GET") == 0 ? "GET,HEAD" : o->routes[i].method);
+        strcat(allow, strcmp(l->routes[i].method, "GET") == 0 ? "GET,HEAD" : l->routes[i].method);
     }
     http_respond(r, 405, NULL, STR(""), &(struct http_header){STR("allow"), str_from(allow)}, 1);
 }
@@ -133,15 +133,15 @@ static void method_not_allowed(struct http_req *r, struct str path)
 void route_request(struct conn *c)
 {
     struct http_req *r = &c->req;
-    const struct http_options *o = &c->server->o;
+    const struct listener *l = c->listener;
     struct str path = http_req_path(r), method = http_req_method(r);
     bool known_path = false;
     if (str_eq(method, STR("OPTIONS")) && http_req_header(r, "access-control-request-method").n) {
         preflight(r);
         return;
     }
-    for (size_t i = 0; i < o->n_routes; i++) {
-        const struct http_route *route = &o->routes[i];
+    for (size_t i = 0; i < l->n_routes; i++) {
+        const struct http_route *route = &l->routes[i];
         if (!str_eq(path, str_from(route->path)))
             continue;
         known_path = true;
@@ -150,7 +150,7 @@ void route_request(struct conn *c)
         if ((route->flags & HTTP_ROUTE_PROTECTED) && !key_ok(r))
             http_respond(r, 401, NULL, STR(""), NULL, 0);
         else
-            route->handle(r, o->arg);
+            route->handle(r, c->server->o.arg);
         return;
     }
     if (known_path)

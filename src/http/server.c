@@ -1,5 +1,8 @@
 /* The server: loop, listening, draining, signals, inboxes, worker jobs. */
+#define LOG_MODULE "http"
+#include "base/log.h"
 #include "http/http_int.h"
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,27 +27,28 @@ struct http_options http_options_default(void)
     };
 }
 
-static void on_connection(uv_stream_t *listener, int status)
+static void on_connection(uv_stream_t *tcp, int status)
 {
     if (status == 0)
-        conn_accept(listener->data);
+        conn_accept(tcp->data);
 }
 
-static enum status listen_on(struct http_server *s, struct err *e)
+static enum status listen_on(struct listener *l, struct err *e)
 {
     struct sockaddr_storage at;
+    const char *host = l->server->o.host;
     int n = sizeof at, code;
-    if (uv_ip4_addr(s->o.host, s->o.port, (struct sockaddr_in *)&at) != 0 &&
-        uv_ip6_addr(s->o.host, s->o.port, (struct sockaddr_in6 *)&at) != 0)
-        return err_set(e, ST_INVALID, "`%s` is not an IP address", s->o.host);
-    code = uv_tcp_bind(&s->listener, (struct sockaddr *)&at, 0);
+    if (uv_ip4_addr(host, l->port, (struct sockaddr_in *)&at) != 0 &&
+        uv_ip6_addr(host, l->port, (struct sockaddr_in6 *)&at) != 0)
+        return err_set(e, ST_INVALID, "`%s` is not an IP address", host);
+    code = uv_tcp_bind(&l->tcp, (struct sockaddr *)&at, 0);
     if (code == 0)
-        code = uv_listen((uv_stream_t *)&s->listener, BACKLOG, on_connection);
+        code = uv_listen((uv_stream_t *)&l->tcp, BACKLOG, on_connection);
     if (code == 0)
-        code = uv_tcp_getsockname(&s->listener, (struct sockaddr *)&at, &n);
+        code = uv_tcp_getsockname(&l->tcp, (struct sockaddr *)&at, &n);
     if (code != 0)
-        return err_set(e, ST_IO, "cannot listen on %s port %u: %s", s->o.host, s->o.port, uv_strerror(code));
-    s->port = at.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&at)->sin6_port)
+        return err_set(e, ST_IO, "cannot listen on %s port %u: %s", host, l->port, uv_strerror(code));
+    l->port = at.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&at)->sin6_port)
                                        : ntohs(((struct sockaddr_in *)&at)->sin_port);
     return ST_OK;
 }
@@ -62,8 +66,25 @@ static void files_allow(struct http_server *s)
         (void)!setrlimit(RLIMIT_NOFILE, &files);
     }
     rlim_t others = CONN_REFUSED_MAX + OTHER_FILES;
-    if (files.rlim_cur < want)
-        s->o.max_connections = files.rlim_cur > others ? (uint32_t)(files.rlim_cur - others) : 1;
+    if (files.rlim_cur >= want)
+        return;
+    s->o.max_connections = files.rlim_cur > others ? (uint32_t)(files.rlim_cur - others) : 1;
+    log_warn("%" PRIu32 " connections at most: this process may open %llu files", s->o.max_connections,
+             (unsigned long long)files.rlim_cur);
+}
+
+enum status http_server_listen(struct http_server *s, uint16_t port, const struct http_route *routes,
+                               size_t n_routes, struct err *e)
+{
+    BUG_ON(s->n_listener == MAX_LISTENERS);
+    struct listener *l = &s->listener[s->n_listener++];
+    *l = (struct listener){.server = s, .routes = routes, .n_routes = n_routes, .port = port};
+    uv_tcp_init(&s->loop, &l->tcp);
+    l->tcp.data = l;
+    enum status st = listen_on(l, e);
+    if (st != ST_OK)
+        uv_close((uv_handle_t *)&l->tcp, NULL);
+    return st;
 }
 
 enum status http_server_new(const struct http_options *o, struct http_server **out, struct err *e)
@@ -79,12 +100,11 @@ enum status http_server_new(const struct http_options *o, struct http_server **o
     s->n_slot = s->o.max_connections + CONN_REFUSED_MAX;
     s->conn = calloc(s->n_slot, sizeof *s->conn);
     s->generation = calloc(s->n_slot, sizeof *s->generation);
-    uv_tcp_init(&s->loop, &s->listener);
     uv_timer_init(&s->loop, &s->drain_timer);
-    s->listener.data = s->drain_timer.data = s;
+    s->drain_timer.data = s;
     signal(SIGPIPE, SIG_IGN);
-    enum status st = watch_open(s) && s->conn && s->generation
-                         ? listen_on(s, e)
+    enum status st = watch_open(s) && s->conn && s->generation && wire_metrics_add(s) == ST_OK
+                         ? http_server_listen(s, o->port, o->routes, o->n_routes, e)
                          : err_set(e, ST_NO_MEMORY, "no memory for connections");
     if (st != ST_OK) {
         http_server_free(s);
@@ -105,6 +125,7 @@ void http_server_free(struct http_server *s)
 {
     if (!s)
         return;
+    memset(s->metric, 0, sizeof s->metric); /* the registry may be gone */
     for (unsigned i = 0; i < s->n_inbox;
          i++) /* first: what was posted since the loop ended has no reader any more */
         uv_close((uv_handle_t *)&s->inbox[i].async, NULL);
@@ -123,7 +144,7 @@ void http_server_free(struct http_server *s)
 
 uint16_t http_server_port(const struct http_server *s)
 {
-    return s->port;
+    return s->listener[0].port;
 }
 
 void http_server_run(struct http_server *s)
@@ -162,7 +183,8 @@ void http_server_drain(struct http_server *s, uint32_t cap_ms)
         return;
     }
     s->draining = true;
-    uv_close((uv_handle_t *)&s->listener, NULL);
+    for (unsigned i = 0; i < s->n_listener; i++)
+        close_handle((uv_handle_t *)&s->listener[i].tcp, NULL);
     for (uint32_t i = 0; i < s->n_slot; i++)
         if (s->conn[i] && (s->conn[i]->state == CONN_IDLE || s->conn[i]->state == CONN_LINGERING))
             conn_finish(s->conn[i]);

@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/inbox.h"
+#include "base/metrics.h"
 
 struct http_server;
 struct http_req;
@@ -50,6 +51,7 @@ struct http_options {
     const char *api_key;              /* NULL: no key needed */
     const char *const *allow_origins; /* CORS: exact origins, NULL: any */
     size_t n_allow_origins;
+    struct metrics *metrics; /* where the server registers its own, NULL: nowhere; until the run has ended */
 };
 
 /* Sensible limits; the caller fills host, port, routes and arg. */
@@ -60,6 +62,10 @@ MUST_CHECK enum status http_server_new(const struct http_options *o, struct http
 /* After the run has ended and nobody posts any more; messages still in the inboxes are not delivered. */
 void http_server_free(struct http_server *s);
 uint16_t http_server_port(const struct http_server *s);
+/* A second port, on the same host, with routes of its own and the same `arg`; at most one. It shares
+ * connections, limits and drain with the first. */
+MUST_CHECK enum status http_server_listen(struct http_server *s, uint16_t port,
+                                          const struct http_route *routes, size_t n_routes, struct err *e);
 /* Until a drain has ended. */
 void http_server_run(struct http_server *s);
 /* Stops accepting, closes idle connections, lets running requests finish for at most cap_ms, then cuts them.

@@ -196,16 +196,19 @@ void jw_f64(struct json_writer *w, double v)
 
 void jw_f32(struct json_writer *w, float v)
 {
-    char text[40];
+    char text[40], fewer[40];
     separate(w);
     if (!isfinite(v)) {
         buf_put(w->out, "null", 4);
         return;
     }
-    for (int digits = 0; digits <= 8; digits++) {
-        snprintf(text, sizeof text, "%.*e", digits, (double)v);
-        if (strtof(text, NULL) == v)
+    /* Nine digits always read back. Most numbers need eight or nine, so the search goes down from there. */
+    snprintf(text, sizeof text, "%.8e", (double)v);
+    for (int digits = 7; digits >= 0; digits--) {
+        snprintf(fewer, sizeof fewer, "%.*e", digits, (double)v);
+        if (strtof(fewer, NULL) != v)
             break;
+        memcpy(text, fewer, sizeof text);
     }
     put_decimal(w->out, text, -5, 13); /* from 0.000001 to below 1e13: serde has other bounds for f32 */
 }

@@ -2,6 +2,7 @@
  * when there is something to change. */
 #include "base/rng.h"
 #include "sample/sample_int.h"
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -59,12 +60,19 @@ static bool wants_repetition(const struct sample_params *p, const struct sample_
     return p->repetition_penalty != 1 && c->n_ids > 0;
 }
 
+/* A client's penalty may be any float: what it makes of a finite logit stays finite. */
+static float penalised(float x, float penalty)
+{
+    float y = x < 0 ? x * penalty : x / penalty;
+    return isfinite(x) && isinf(y) ? copysignf(FLT_MAX, y) : y;
+}
+
 static void edit_repetition(struct sampler *s, const struct sample_params *p, const struct sample_context *c)
 {
     (void)c;
     for (uint32_t i = 0; i < s->n_seen; i++) {
         float *x = &s->work[s->seen[i]];
-        *x = *x < 0 ? *x * p->repetition_penalty : *x / p->repetition_penalty;
+        *x = penalised(*x, p->repetition_penalty);
     }
 }
 

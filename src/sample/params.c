@@ -34,7 +34,7 @@ struct sample_params sample_params_default(void)
 
 enum status sample_params_check(const struct sample_params *p, uint32_t given, struct err *e)
 {
-#define PARAM(type, name, neutral, lower, upper, off, is_random, text, meaning)                              \
+#define PARAM(type, name, neutral, lower, upper, off, is_random, example, text, meaning)                     \
     if (!name##_in_range(p->name) && (given & 1u << SAMPLE_PARAM_##name || p->name != neutral))              \
         return err_set(e, ST_INVALID, text);
 #include "sample/params.def"

@@ -21,8 +21,12 @@ class Server:
 
     def __init__(self, log, *args, env=None, model=DEMO, wait=True):
         self.log_path = log
-        command = [PROGRAM, "serve", "--hostname", "127.0.0.1", "--port", "0", "--model-id", str(model), *args]
-        clean = {k: v for k, v in os.environ.items() if k not in ("HOSTNAME", "PORT")}
+        command = [PROGRAM, "serve", "--hostname", "127.0.0.1", "--model-id", str(model), *args]
+        if "--port" not in args:
+            command += ["--port", "0"]
+        if "--prometheus-port" not in args and "PROMETHEUS_PORT" not in (env or {}):  # its default is for one server
+            command += ["--prometheus-port", "0"]
+        clean = {k: v for k, v in os.environ.items() if k not in ("HOSTNAME", "PORT", "PROMETHEUS_PORT")}
         self.process = subprocess.Popen(command, stderr=open(log, "w"), env={**clean, **(env or {})})
         if wait:
             self.wait_ready()

@@ -64,7 +64,7 @@ FLAGS = [
     ("cuda-graphs", "CUDA_GRAPHS", "1,2,4,8,16,32", "1,2,4", "inert"),
     ("hostname", "HOSTNAME", "0.0.0.0", "127.0.0.1", "served"),
     ("port", "PORT", "3000", "3001", "served"),
-    ("prometheus-port", "PROMETHEUS_PORT", "9000", "9000", "accepted"),
+    ("prometheus-port", "PROMETHEUS_PORT", "9000", "9001", "served"),
     ("shard-uds-path", "SHARD_UDS_PATH", "/tmp/text-generation-server", "/run/shard", "inert"),
     ("master-addr", "MASTER_ADDR", "localhost", "host", "inert"),
     ("master-port", "MASTER_PORT", "29500", "29501", "inert"),
@@ -122,9 +122,8 @@ def test_every_flag_of_tgi(flag, variable, _, value, state, by):
     options, warnings = parsed(*args, env=env)
     name = f"environment variable {variable}" if by == "environment" else f"--{flag}"
     assert options[flag] == ("***" if flag == "api-key" else text, by)
-    if state != "accepted":
-        assert [w for w in warnings if f"{name} has no effect here" in w] == (warnings if state == "inert" else [])
-        assert len(warnings) == (state == "inert")
+    assert [w for w in warnings if f"{name} has no effect here" in w] == (warnings if state == "inert" else [])
+    assert len(warnings) == (state == "inert")
 
 
 def markdown_rows():
@@ -136,8 +135,7 @@ def test_names_and_defaults_are_tgis():
     rows = {r[0].split("`")[0].removeprefix("--"): r for r in markdown_rows()}
     for flag, variable, default, _, state in FLAGS:
         assert rows[flag][1] == variable
-        if flag != "prometheus-port":
-            assert rows[flag][2] == OWN_DEFAULTS.get(flag, default), flag
+        assert rows[flag][2] == OWN_DEFAULTS.get(flag, default), flag
 
 
 def test_the_document_of_flags_is_what_the_program_says():
@@ -176,7 +174,6 @@ def test_help_names_everything():
     (["launch"], "unknown command `launch`"),
     (["serve", "model", "more"], "unexpected argument `more`"),
     (["quantize", "model", "folder"], "quantize: not served by this version"),
-    (["print-schema"], "print-schema: not served by this version"),
 ])
 def test_what_cannot_be_read_or_served_exits_2(args, text):
     r = run(*args)

@@ -287,7 +287,7 @@ def test_equal_beginnings_are_computed_once(start):
     cached = again.json()["details"]["cached_tokens"]
     assert cached % 16 == 0 and cached > len(s.post("/tokenize", {"inputs": prompt}).json()) - 32
     assert answer(first) == answer(again)
-    assert s.metric("prompteur_prefix_cache_hit_tokens") == cached
+    assert s.metric("prompteur_prefix_cache_hit_tokens_total") == cached
     salted = s.generate(prompt, max_new_tokens=8, details=True, cache_salt="mine")
     assert salted.json()["details"]["cached_tokens"] == 0
     key = {"authorization": "Bearer somebody"}

@@ -384,6 +384,7 @@ VALUES = [
     (CHAT, {"messages": USER, "max_tokens": 0}, "`max_new_tokens` must be strictly positive"),
     (CHAT, {"messages": USER, "temperature": -1}, "`temperature` must be strictly positive"),
     (CHAT, {"messages": USER, "top_p": 0}, "`top_p` must be > 0.0 and < 1.0"),
+    (CHAT, {"messages": USER, "top_p": 2, "temperature": 0}, "`top_p` must be > 0.0 and < 1.0"),
     (CHAT, {"messages": USER, "n": 0}, "`n` must be > 0 and <= 128. Given: 0"),
     (CHAT, {"messages": USER, "top_logprobs": 6, "logprobs": True}, "`top_n_tokens` must be >= 0 and <= 5. Given: 6"),
     (CHAT, {"messages": USER, "stop": ["a"] * 5}, "`stop` supports up to 4 stop sequences. Given: 5"),

@@ -125,9 +125,9 @@ def test_a_request_gives_the_same_bytes_in_any_company(case, start):
                   "--max-batch-total-tokens", "1024")
     assert [ask(tight, request)[0] for request in REQUESTS] == want
     assert ask_among_strangers(tight, 12, 3) == want
-    assert tight.metric("prompteur_sequences_set_back") > 0
+    assert tight.metric("prompteur_sequences_set_back_total") > 0
 
     guessing = start(case, "--threads", "1", "--speculate", "4")
     assert [ask(guessing, request)[0] for request in REQUESTS] == want
     assert ask_among_strangers(guessing, 32, 24) == want
-    assert guessing.metric("prompteur_speculation_accepted_tokens") > 0
+    assert guessing.metric("prompteur_speculation_accepted_tokens_total") > 0

@@ -59,12 +59,12 @@ class Server:
                       "--prefix-caching", r.choice(("true", "true", "false")), "--payload-limit", str(PAYLOAD_LIMIT),
                       "--threads", r.choice(("1", "2")), "--graceful-termination-timeout", str(self.grace_s)]
         self.log_path = Path(folder) / f"server{number}.log"
-        clean = {k: v for k, v in os.environ.items() if k not in ("HOSTNAME", "PORT")}
+        clean = {k: v for k, v in os.environ.items() if k not in ("HOSTNAME", "PORT", "PROMETHEUS_PORT")}
         # A small quarantine: freed memory that is kept apart is not the server's growth.
         clean["ASAN_OPTIONS"] = "quarantine_size_mb=8:" + clean.get("ASAN_OPTIONS", "")
         with open(self.log_path, "w") as log:
-            self.process = subprocess.Popen([program, "serve", "--hostname", "127.0.0.1", "--port", "0", "--model-id",
-                                             str(MODEL), *self.flags], stderr=log, env=clean)
+            self.process = subprocess.Popen([program, "serve", "--hostname", "127.0.0.1", "--port", "0", "--prometheus-port", "0",
+                                             "--model-id", str(MODEL), *self.flags], stderr=log, env=clean)
         self.port = self._wait_ready()
 
     def log(self):
@@ -358,20 +358,20 @@ class Round:
         while True:
             m = await self.metrics()
             held = {k: m[k] for k in ("tgi_queue_size", "tgi_batch_current_size", "prompteur_kv_pages_used") if m[k]}
-            ended = sum(m[f"prompteur_sequences_{k}"] for k in ("finished", "cancelled", "failed"))
+            ended = sum(m[f"prompteur_sequences_{k}_total"] for k in ("finished", "cancelled", "failed"))
             told = m["tgi_request_success"] + m["tgi_request_failure"]
             all_told = told == m["tgi_request_count"]
             if self.server.speaks_openai:  # TGI counts their calls and each of their prompts, but tells once
                 all_told = told <= m["tgi_request_count"]
-            if not held and ended == m["prompteur_sequences_submitted"] and all_told:
+            if not held and ended == m["prompteur_sequences_submitted_total"] and all_told:
                 break
             if time.monotonic() > until:
-                raise Failure(f"the books do not balance: still held {held}; {m['prompteur_sequences_submitted']:.0f} "
+                raise Failure(f"the books do not balance: still held {held}; {m['prompteur_sequences_submitted_total']:.0f} "
                               f"sequences submitted, {ended:.0f} ended; {m['tgi_request_count']:.0f} requests, {told:.0f} "
                               "told to have succeeded or failed")
             await asyncio.sleep(0.1)
-        if m["prompteur_sequences_failed"]:
-            raise Failure(f"{m['prompteur_sequences_failed']:.0f} sequences failed")
+        if m["prompteur_sequences_failed_total"]:
+            raise Failure(f"{m['prompteur_sequences_failed_total']:.0f} sequences failed")
         return m
 
     async def burst(self):
@@ -441,10 +441,10 @@ def summary(rounds):
             ("streams", lambda x: x.counts["streams"]), ("references", lambda x: x.counts["references"]),
             ("refused 4xx", lambda x: sum(v for k, v in x.statuses.items() if 400 <= k < 500) + x.counts["stream errors"]),
             *((name, lambda x, k=k: int(x.final[k])) for name, k in (
-                ("sequences submitted", "prompteur_sequences_submitted"), ("finished", "prompteur_sequences_finished"),
-                ("cancelled", "prompteur_sequences_cancelled"), ("set back", "prompteur_sequences_set_back"),
-                ("prompt tokens reused", "prompteur_prefix_cache_hit_tokens"),
-                ("guesses accepted", "prompteur_speculation_accepted_tokens"))),
+                ("sequences submitted", "prompteur_sequences_submitted_total"), ("finished", "prompteur_sequences_finished_total"),
+                ("cancelled", "prompteur_sequences_cancelled_total"), ("set back", "prompteur_sequences_set_back_total"),
+                ("prompt tokens reused", "prompteur_prefix_cache_hit_tokens_total"),
+                ("guesses accepted", "prompteur_speculation_accepted_tokens_total"))),
             ("memory MiB, middle", lambda x: x.rss[len(x.rss) // 2][1] >> 20), ("memory MiB, end", lambda x: x.rss[-1][1] >> 20),
             ("ended after SIGTERM, ms", lambda x: x.counts["ended after ms"])]
     print(f"{'round':26}" + "".join(f"{i:>9}" for i in range(1, len(rounds) + 1)))

@@ -1,6 +1,7 @@
 /* What the tests share: the real program, the system's Chromium, a page that counts what it asks for. */
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
@@ -8,7 +9,8 @@ import { chromium } from 'playwright-core';
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const PROGRAM = process.env.PROMPTEUR_PROGRAM ?? join(ROOT, 'build/release/bin/prompteur');
 const PICTURES = process.env.PROMPTEUR_PICTURES ?? join(ROOT, 'build/release/web');
-const DEADLINE_MS = 20000;
+const AXE = readFileSync(join(ROOT, 'tests/web/node_modules/axe-core/axe.min.js'), 'utf8');
+const DEADLINE_MS = 60000; /* what is awaited comes in milliseconds, but on a busy machine later */
 
 const children = new Set();
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
@@ -16,7 +18,7 @@ process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
 /* Starts the program on a free port; resolves once it listens. Stop it; what a failed test leaves ends with the tests. */
 export async function serve(...flags) {
   const { HOSTNAME, PORT, ...env } = process.env;
-  const child = spawn(PROGRAM, ['serve', '--hostname', '127.0.0.1', '--port', '0', ...flags], {
+  const child = spawn(PROGRAM, ['serve', '--hostname', '127.0.0.1', '--port', '0', '--prometheus-port', '0', ...flags], {
     env,
     stdio: ['ignore', 'ignore', 'pipe'],
   });
@@ -62,9 +64,9 @@ export function launch() {
   });
 }
 
-/* A page of its own profile at `server`'s /ui. page.asked: every address that it asked for; page.complaints: what the
+/* A page of its own profile at `server`, by default /ui; it is there once `ready` is. page.asked: every address that it asked for; page.complaints: what the
  * browser complained about (violated policies, errors in scripts). */
-export async function open(browser, server, { path = '/ui', ...options } = {}) {
+export async function open(browser, server, { path = '/ui', ready = '#model[data-state]', ...options } = {}) {
   const context = await browser.newContext({
     viewport: { width: 1280, height: 800 },
     permissions: ['clipboard-read', 'clipboard-write'],
@@ -81,7 +83,7 @@ export async function open(browser, server, { path = '/ui', ...options } = {}) {
       page.complaints.push(message.text());
   });
   await page.goto(server.url + path);
-  await page.locator('#model[data-state]').waitFor();
+  await page.locator(ready).first().waitFor();
   return page;
 }
 
@@ -92,6 +94,17 @@ export async function until(test, what) {
     if (Date.now() > end) throw new Error(`never: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+}
+
+export async function accessible(page, state) {
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() =>
+    globalThis.axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }),
+  );
+  assert.deepEqual(
+    violations.map((v) => `${state}: ${v.id}: ${v.nodes.map((n) => n.html).join(' ')}`),
+    [],
+  );
 }
 
 export async function picture(page, name) {

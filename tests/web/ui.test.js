@@ -7,10 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
-import { ROOT, launch, open, picture, serve, until } from './support.js';
+import { ROOT, accessible, launch, open, picture, serve, until } from './support.js';
 
 const run = promisify(execFile);
-const AXE = readFileSync(join(ROOT, 'tests/web/node_modules/axe-core/axe.min.js'), 'utf8');
 const PYTHON = process.env.PROMPTEUR_PYTHON ?? join(ROOT, '.venv/bin/python');
 const FILES = readdirSync(join(ROOT, 'src/api/ui'));
 
@@ -83,17 +82,6 @@ const chatSays = (text) =>
     '[DONE]',
   );
 
-async function accessible(page, state) {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() =>
-    globalThis.axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }),
-  );
-  assert.deepEqual(
-    violations.map((v) => `${state}: ${v.id}: ${v.nodes.map((n) => n.html).join(' ')}`),
-    [],
-  );
-}
-
 /* ---- being served ---- */
 
 test('the files are the sources, small, typed, kept by tag, and shut in by a policy', async () => {
@@ -136,7 +124,7 @@ test('--disable-ui takes it away', async () => {
   assert.equal(await without.stop(), 0);
 });
 
-test('it works behind a prefix', { timeout: 60000 }, async () => {
+test('it works behind a prefix', { timeout: 120000 }, async () => {
   const proxy = createServer((request, response) => {
     if (!request.url.startsWith('/llm/')) return response.writeHead(404).end();
     const { hostname, port } = new URL(server.url);
@@ -385,7 +373,7 @@ for (const mode of ['chat', 'text'])
 
 /* ---- when something is wrong ---- */
 
-test('an API key is asked for, used, and kept in the tab only', { timeout: 60000 }, async () => {
+test('an API key is asked for, used, and kept in the tab only', { timeout: 120000 }, async () => {
   const locked = await serve('--api-key', 'sesame');
   const page = await open(browser, locked);
   await say(page, 'What is prompteur?');
@@ -449,7 +437,24 @@ pageTest('refused: shows what the server says', async (page) => {
       /refused the request\. It says: Input validation error: `temperature` must be strictly positive\./,
     );
   }
+  await page.locator('.notice button').last().click();
+  assert.equal(await page.evaluate(() => document.activeElement.name), 'temperature');
   await picture(page, 'refused');
+  await page.locator('[type=reset]').click();
+  await pick(page, 'chat');
+  await page.locator('#clear').click();
+  await say(page, 'word '.repeat(1200));
+  await page.locator('.notice').waitFor();
+  assert.match(await notice(page), /`inputs` tokens \+ `max_new_tokens` must be <= 1024/);
+  await until(
+    () =>
+      page.evaluate(
+        () =>
+          document.querySelector('.notice').getBoundingClientRect().bottom <=
+          document.querySelector('#composer').getBoundingClientRect().top,
+      ),
+    'the sentence is in sight',
+  );
 });
 
 pageTest('errors inside a stream, in both dialects', async (page) => {
@@ -503,7 +508,7 @@ pageTest('loading: says so while the page opens', async (page) => {
   await page.locator('#model[data-state=ready]').waitFor();
 });
 
-test('a lost connection is told, in the middle and before', { timeout: 60000 }, async () => {
+test('a lost connection is told, in the middle and before', { timeout: 120000 }, async () => {
   const mortal = await serve('--backend', 'ref');
   const page = await open(browser, mortal);
   await beginLongAnswer(page);
@@ -518,7 +523,7 @@ test('a lost connection is told, in the middle and before', { timeout: 60000 }, 
   await page.context().close();
 });
 
-test('a stream that ends early is no answer', { timeout: 60000 }, async () => {
+test('a stream that ends early is no answer', { timeout: 120000 }, async () => {
   const page = await open(browser, server);
   await page.route('**/v1/chat/completions', (r) =>
     r.fulfill(sse({ choices: [{ delta: { content: 'Half a' }, finish_reason: null }] })),
@@ -529,7 +534,7 @@ test('a stream that ends early is no answer', { timeout: 60000 }, async () => {
   await page.context().close();
 });
 
-test('a model without a chat template still writes', { timeout: 60000 }, async () => {
+test('a model without a chat template still writes', { timeout: 120000 }, async () => {
   const dir = mkdtempSync(join(tmpdir(), 'prompteur-web-'));
   cpSync(join(ROOT, 'models/demo/export'), dir, { recursive: true });
   const path = join(dir, 'tokenizer_config.json');

@@ -242,20 +242,19 @@ async function answer(turn) {
   offer();
   toEnd();
   announce('Answering.');
-  try {
-    await readWhenReady(turn, request(sent), control.signal);
-    if (!turn.content) turn.finish = 'empty';
-    announce(`${speech(turn, true)} ${statsText(turn.numbers)}.`);
-  } catch (error) {
-    if (control.signal.aborted) turn.finish = 'stopped';
-    else explain(turn, error);
-  }
+  const error = await readWhenReady(turn, request(sent), control.signal).catch((e) => e);
+  const follow = nearEnd();
   running = null;
   turn.busy = false;
+  if (control.signal.aborted) turn.finish = 'stopped';
+  else if (error) explain(turn, error);
+  else if (!turn.content) turn.finish = 'empty';
   turn.stats = { ...turn.numbers, finish: turn.finish };
   if (turn.finish === 'stopped') announce('Stopped.');
+  else if (!error) announce(`${speech(turn, true)} ${statsText(turn.numbers)}.`);
   $('live').textContent = '';
   offer();
+  if (follow) toEnd();
 }
 
 /* Waits for a model that is still loading. */
@@ -327,21 +326,20 @@ function explain(turn, error) {
   const sentence =
     error instanceof Failure ? error.message : 'The server sent something that this page does not understand.';
   const ways = {
-    key: ['Enter the key', askForKey],
+    key: ['Enter the key', () => openSettings($('key'))],
     template: ['Send it as plain text', () => (setMode('text'), regenerate())],
-    refused: ['Look at the settings', () => (showTab('settings'), openPanel(true))],
+    refused: ['Look at the settings', () => openSettings($('settings').elements.temperature)],
   };
   const [label, act] = ways[error.kind] ?? ['Try again', regenerate];
   turn.finish = error.kind ?? 'failed';
   turn.notice(sentence, label, act);
-  if (nearEnd()) toEnd();
   if (error.kind === 'lost') watchServer();
 }
 
-function askForKey() {
+function openSettings(field) {
   showTab('settings');
   openPanel(true);
-  $('key').focus();
+  field.focus();
 }
 
 function clear() {

@@ -4,8 +4,9 @@
 #define FILE_NAME "model.safetensors"
 #define N_DATA    400000
 #define W         "\"dtype\":\"F32\",\"shape\":[100000],\"data_offsets\":[0,400000]"
-#define TALL "\"dtype\":\"F32\",\"shape\":[100000,1],\"data_offsets\":[0,400000]" /* as many bytes, rank 2   \
-                                                                                   */
+#define TALL                                                                                                 \
+    "\"dtype\":\"F32\",\"shape\":[100000,1],\"data_offsets\":[0,400000]" /* as many bytes, rank 2            \
+                                                                          */
 
 static struct folder folder_with(const char *header)
 {

@@ -5,6 +5,7 @@
 #define TESTS_FAKE_MODEL_H
 
 #include "model/model.h"
+#include <semaphore.h>
 #include <string.h>
 #include <time.h>
 
@@ -23,7 +24,8 @@ struct model {
     _Atomic uint32_t fail_next; /* this many steps fail */
     _Atomic int nan_token;      /* a sequence whose last token is this gets NaN logits; -1: none */
     unsigned step_us;
-    bool echoes; /* says again what stood FAKE_ECHO tokens before */
+    sem_t *entered, *may_end; /* a step tells that it began and waits until it may end; NULL: it does not */
+    bool echoes;              /* says again what stood FAKE_ECHO tokens before */
 };
 
 static inline uint32_t fake_next(uint32_t state)
@@ -77,6 +79,11 @@ static inline uint32_t *fake_slot(struct model *m, const struct batch *b, uint32
 enum status model_step(struct model *m, const struct batch *b, const float **logits, struct err *e)
 {
     uint32_t out = 0;
+    if (m->may_end) {
+        sem_post(m->entered);
+        while (sem_wait(m->may_end) != 0)
+            ;
+    }
     if (m->step_us)
         nanosleep(&(struct timespec){.tv_nsec = m->step_us * 1000l}, NULL);
     if (m->fail_next) {

@@ -353,6 +353,145 @@ static void test_half_close(void **state)
     close(fd);
 }
 
+/* ---- a second port ---- */
+
+static void handle_other(struct http_req *r, void *arg)
+{
+    struct fixture *f = arg;
+    atomic_fetch_add(&f->n_handled, 1);
+    http_respond(r, 200, "text/plain", STR("other"), NULL, 0);
+}
+
+static const struct http_route other_routes[] = {{"GET", "/other", handle_other, 0}};
+
+/* A port that was free a moment ago. */
+static uint16_t free_port(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, n), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &n), 0);
+    close(fd);
+    return ntohs(at.sin_port);
+}
+
+struct second {
+    uint16_t port;
+    enum status status;
+    struct err e;
+};
+
+static void listen_too(struct fixture *f, void *arg)
+{
+    struct second *s = arg;
+    s->status = http_server_listen(f->server, s->port, other_routes, 1, &s->e);
+}
+
+/* Each port has its own routes; both take part in the drain. */
+static void test_second_port(void **state)
+{
+    struct fixture *f = *state, other;
+    struct second s = {.port = free_port()};
+    uint32_t cap_ms = 5000;
+    char answer[4096];
+    bool ended;
+    loop_run(f, listen_too, &s);
+    assert_int_equal(s.status, ST_OK);
+    other = *f;
+    other.port = s.port;
+    assert_int_equal(client_ask_text(f, GET("/hello"), NULL), 200);
+    assert_int_equal(client_ask_text(f, GET("/other"), NULL), 404);
+    assert_int_equal(client_ask_text(&other, GET("/other"), NULL), 200);
+    assert_int_equal(client_ask_text(&other, GET("/hello"), NULL), 404);
+    assert_int_equal(
+        client_ask_text(&other, "POST /other HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", NULL), 405);
+    int idle = client_connect(&other);
+    client_say(idle, GET("/other"));
+    assert_true(client_read(idle, answer, sizeof answer, "other", 1000, &ended) > 0);
+    loop_run(f, drain_now, &cap_ms);
+    assert_int_equal(client_read(idle, answer, sizeof answer, NULL, 3000, &ended), 0);
+    assert_true(ended);
+    close(idle);
+    while (!atomic_load(&f->returned)) /* nothing is left to wait for: or the test's time runs out */
+        usleep(1000);
+}
+
+/* Somebody else's port: an error, and the server goes on. */
+static void test_second_port_is_taken(void **state)
+{
+    struct fixture *f = *state;
+    struct second s = {.port = f->port};
+    loop_run(f, listen_too, &s);
+    assert_int_equal(s.status, ST_IO);
+    assert_non_null(strstr(s.e.text, "address already in use"));
+    assert_int_equal(client_ask_text(f, GET("/hello"), NULL), 200);
+}
+
+/* ---- metrics ---- */
+
+static struct metrics *registry;
+
+static void with_metrics(struct http_options *o)
+{
+    o->metrics = registry;
+}
+
+static int setup_metrics(void **state)
+{
+    *state = malloc(sizeof(struct fixture));
+    assert_int_equal(metrics_new(&registry), ST_OK);
+    fixture_start(*state, with_metrics);
+    return 0;
+}
+
+/* The registry goes before the server does, as in the program. */
+static int teardown_metrics(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t cap_ms = 0;
+    loop_run(f, drain_now, &cap_ms);
+    thread_join(&f->thread);
+    metrics_free(registry);
+    http_server_free(f->server);
+    free(f);
+    return 0;
+}
+
+static bool tells(const char *line)
+{
+    struct buf out;
+    buf_init(&out, 100000);
+    metrics_render(registry, &out);
+    buf_put_char(&out, '\0');
+    bool found = strstr(out.p, line) != NULL;
+    buf_fini(&out);
+    return found;
+}
+
+static void test_metrics(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(tells("\nprompteur_http_connections 0\n"));
+    int fd = client_connect(f);
+    char answer[4096];
+    bool ended;
+    client_say(fd, GET("/hello"));
+    assert_true(client_read(fd, answer, sizeof answer, "hello", 1000, &ended) > 0);
+    assert_true(tells("\nprompteur_http_connections 1\n"));
+    assert_true(tells("{code=\"2xx\"} 1\n") && tells("{code=\"4xx\"} 0\n"));
+    char sent[64];
+    snprintf(sent, sizeof sent, "\nprompteur_http_sent_bytes_total %zu\n", strlen(answer));
+    assert_true(tells(sent));
+    assert_int_equal(client_ask_text(f, GET("/nowhere"), NULL), 404);
+    assert_int_equal(client_ask_text(f, "rubbish\r\n\r\n", NULL), 400);
+    assert_true(tells("{code=\"4xx\"} 2\n"));
+    close(fd);
+    for (int i = 0; i < 2000 && !tells("\nprompteur_http_connections 0\n"); i++)
+        usleep(1000);
+    assert_true(tells("\nprompteur_http_connections 0\n"));
+}
+
 #define CASE(test, setup) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -370,6 +509,9 @@ int main(void)
         CASE(test_connection_limit, setup_short),
         CASE(test_connection_flood, setup_short),
         CASE(test_half_close, setup_default),
+        CASE(test_second_port, setup_default),
+        CASE(test_second_port_is_taken, setup_default),
+        cmocka_unit_test_setup_teardown(test_metrics, setup_metrics, teardown_metrics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

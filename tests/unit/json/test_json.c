@@ -257,6 +257,11 @@ static void test_floats(void **state)
     expect_f32(1.5e-5f, "0.000015");
     expect_f32(123456789.0f, "123456790.0");
     expect_f32(1e16f, "1e16");
+    expect_f32(-1.2345678f, "-1.2345678");
+    expect_f32(16777216, "16777216.0");
+    expect_f32(0x1p-149f, "1e-45");
+    expect_f32(3.4028235e38f, "3.4028235e38");
+    expect_f32(8.5899346e9f, "8589935000.0"); /* 2^33: nearer to its neighbour below than to the one above */
     expect_f32(NAN, "null");
     expect_f32(-INFINITY, "null");
 }

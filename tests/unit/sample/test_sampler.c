@@ -1,6 +1,7 @@
 /* The sampler against a plain oracle: masks, probabilities, frequencies. */
 #include "base/rng.h"
 #include "sample/sample.h"
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -368,6 +369,13 @@ static void test_penalties(void **state)
         assert_true(fabsf(logprob_of(&f, i) - logprob_of(&f, 4) - (all[i] - 1)) < 1e-5);
     run_in(&f, logits, &nothing_yet); /* nothing is left of the last pick */
     assert_true(fabsf(logprob_of(&f, 0) - logprob_of(&f, 1) - 6) < 1e-6);
+    f.p.frequency_penalty = f.p.presence_penalty = 0; /* the largest and the smallest there are */
+    f.p.repetition_penalty = 1.401298464324817e-45f;
+    run_in(&f, logits, &context);
+    assert_int_equal(f.got.id, 0);
+    f.p.repetition_penalty = FLT_MAX;
+    run_in(&f, logits, &context);
+    assert_int_equal(f.got.id, 4);
     f.p.frequency_penalty = f.p.presence_penalty = -2; /* the prompt alone: nothing was made */
     f.p.repetition_penalty = 1;
     run_in(&f, logits, &(struct sample_context){.ids = ids, .n_prompt = 4, .n_ids = 4});
