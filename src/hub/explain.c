@@ -64,7 +64,7 @@ enum status explain_reply(const struct session *s, const struct reply *r, const 
     if (reply_may_pass(r))
         return err_set(e, ST_UNAVAILABLE, "`%s`: %s is in trouble (%ld): try again later", id, origin,
                        r->status);
-    return err_set(e, ST_INVALID,
+    return err_set(e, ST_UNAVAILABLE,
                    "`%s`: %s answers %ld, which no hub should; check HF_ENDPOINT and proxies%s%s", id, origin,
                    r->status, r->error_message[0] ? "; it says: " : "", r->error_message);
 }

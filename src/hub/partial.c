@@ -302,6 +302,8 @@ enum status partial_hash(struct partial *p, bool *more, struct err *e)
         return err_set(e, ST_IO, "%s: cannot be read back: %s", p->path,
                        k < 0 ? strerror(errno) : "it became shorter");
     digest_add(p->digest, p->slice, (size_t)k);
+    /* the disk begins now, so that partial_finish() does not wait for all of it */
+    (void)sync_file_range(p->fd, (off_t)p->n_hashed, k, SYNC_FILE_RANGE_WRITE);
     p->n_hashed += (uint64_t)k;
     *more = p->n_hashed < end;
     return ST_OK;

@@ -168,8 +168,10 @@ static enum status refresh(struct snapshot_job *j, bool has_other, struct err *e
     enum status st = session_ask_revision(j->s, has_other ? 1 : j->o->tries, &answer, e);
     if (st == ST_OK) {
         st = listing_parse(buf_str(&answer), &j->arena, &j->listing, e);
-        if (st != ST_OK)
+        if (st != ST_OK) {
             (void)err_prefix(e, "`%s`: %s (check HF_ENDPOINT and proxies)", session_id(j->s), j->o->endpoint);
+            st = ST_UNAVAILABLE; /* a proxy's page, say: whoever answered, it was no hub */
+        }
     }
     buf_fini(&answer);
     const char *revision = session_revision(j->s);

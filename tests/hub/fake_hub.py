@@ -121,6 +121,8 @@ class Handler(BaseHTTPRequestHandler):
         repo = hub.repos.get(id)
         if not repo:
             return self.fail(401, "RepoNotFound", "Repository not found")
+        if repo.moved_to:
+            return self.reply(307, {"Location": f"/{repo.moved_to}/resolve/{rest}"}, b"")
         if not self.may_read(repo):
             return
         revision, _, path = rest.partition("/")
