@@ -1,5 +1,5 @@
-/* prompteur rm: takes a model, with all its revisions, out of the hub's cache. Folders that a person made are
- * never touched: only an id of the hub names something to remove. */
+/* prompteur rm: takes a model out of the hub's cache, with all its revisions or (--revision) one. Folders
+ * that a person made are never touched: only an id of the hub names something to remove. */
 #include "app/commands.h"
 #include "app/hub_setup.h"
 #include <stdio.h>
@@ -12,12 +12,8 @@ static enum status remove_model(const struct options *o, uint64_t *freed, struct
     if (o->value[OPT_MODEL_ID].source != OPTION_FLAG)
         return err_set(e, ST_INVALID,
                        "name the model to remove: prompteur rm OWNER/NAME; prompteur list shows them");
-    if (option_is_set(o, OPT_REVISION))
-        return err_set(e, ST_UNSUPPORTED,
-                       "single revisions are not removed by this version: leave --revision out to "
-                       "remove the model with all of them");
     enum status st = hub_cache_dir(o, id, cache, e);
-    return st == ST_OK ? hub_cache_remove(cache, id, freed, e) : st;
+    return st == ST_OK ? hub_cache_remove(cache, id, option_text(o, OPT_REVISION), freed, e) : st;
 }
 
 int command_rm(const struct options *o)

@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -16,9 +15,9 @@
 
 void fetch_progress_init(struct fetch_progress *p, const struct options *o)
 {
-    const char *hide = getenv("HF_HUB_DISABLE_PROGRESS_BARS");
+    const char *hide = option_text(o, OPT_HF_NO_BARS);
     *p = (struct fetch_progress){.is_bar = isatty(STDERR_FILENO) && !option_flag(o, OPT_JSON_OUTPUT) &&
-                                           (!hide || strcmp(hide, "0") == 0),
+                                           (!hide || !*hide || strcmp(hide, "0") == 0),
                                  .begin_ns = clock_ns(),
                                  .told_ns = clock_ns()};
 }

@@ -75,9 +75,10 @@ struct hub_cached {
 MUST_CHECK enum status hub_cache_list(const char *cache_dir,
                                       void (*each)(void *arg, const struct hub_cached *m), void *arg,
                                       struct err *e);
-/* Removes a model with all its revisions. ST_NOT_FOUND: it is not there. */
-MUST_CHECK enum status hub_cache_remove(const char *cache_dir, const char *id, uint64_t *freed_bytes,
-                                        struct err *e);
+/* Removes a model with all its revisions, or one revision (not NULL) and what only it needs. ST_NOT_FOUND: it
+ * is not there. */
+MUST_CHECK enum status hub_cache_remove(const char *cache_dir, const char *id, const char *revision,
+                                        uint64_t *freed_bytes, struct err *e);
 /* Whether the cache has anything of the model. */
 bool hub_cache_has(const char *cache_dir, const char *id);
 

@@ -93,6 +93,9 @@ bool snapshot_is_whole(const struct repo_cache *c, const char *commit, bool with
  */
 uint64_t free_bytes_at(const char *path);
 
+/* Every revision that is written down. */
+void refs_each(const struct repo_cache *c, void (*each)(void *arg, const char *revision), void *arg);
+
 /* ---- lock.c: between processes, as huggingface_hub's filelock does it ---- */
 
 enum lock_answer { LOCK_TAKEN, LOCK_BUSY, LOCK_FAILED };

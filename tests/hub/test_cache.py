@@ -25,6 +25,17 @@ def tree(client):
     return found
 
 
+def interrupt(hub, client, blocks=32, number=signal.SIGKILL):
+    """A download that is ended when some of the weights are on disk; the hub is quick again after it."""
+    hub.pace = 0.03
+    p = client.start("download-weights", ID)
+    blobs = client.repo_dir() / "blobs"
+    hub.wait_for(lambda: blobs.exists() and any(f.stat().st_blocks > blocks for f in blobs.glob("*.parts.incomplete")))
+    kill(p, number)
+    hub.pace = 0
+    return blobs
+
+
 def test_python_finds_ours(hub, client, python):
     client.good()
     before = hub.connections
@@ -63,12 +74,7 @@ def test_we_complete_what_python_began(hub, client, python):
 
 
 def test_python_completes_what_we_began(hub, client, python):
-    hub.pace = 0.05
-    p = client.start("download-weights", ID)
-    blobs = client.repo_dir() / "blobs"
-    hub.wait_for(lambda: list(blobs.glob("*.parts.incomplete")) and any("range" in str(r).lower() for r in hub.requests))
-    kill(p)
-    hub.pace = 0
+    interrupt(hub, client)
     python(allow_patterns=WANTED)
     assert (client.repo_dir() / "snapshots" / COMMIT / "model.safetensors").read_bytes() == hub.files["model.safetensors"]
 
@@ -94,12 +100,7 @@ def test_a_wrong_beginning_does_no_harm(hub, client):
 
 @pytest.mark.parametrize("harm", ["map_garbage", "map_claims_all", "map_short", "parts_gone", "parts_short"])
 def test_damaged_notes_do_no_harm(hub, client, harm):
-    hub.pace = 0.05
-    p = client.start("download-weights", ID)
-    blobs = client.repo_dir() / "blobs"
-    hub.wait_for(lambda: any(f.stat().st_blocks > 32 for f in blobs.glob("*.parts.incomplete")) if blobs.exists() else False)
-    kill(p)
-    hub.pace = 0
+    blobs = interrupt(hub, client)
     map_file, parts = next(blobs.glob("*.map.incomplete")), next(blobs.glob("*.parts.incomplete"))
     text = map_file.read_bytes()
     if harm == "map_garbage":
@@ -137,12 +138,7 @@ def test_killed_at_any_moment_and_started_again(hub, client):
 
 
 def test_what_was_there_is_not_fetched_again(hub, client):
-    hub.pace = 0.02
-    p = client.start("download-weights", ID)
-    blobs = client.repo_dir() / "blobs"
-    hub.wait_for(lambda: any(f.stat().st_blocks > 200 for f in blobs.glob("*.parts.incomplete")) if blobs.exists() else False)
-    kill(p)
-    hub.pace = 0
+    interrupt(hub, client, blocks=200)
     hub.requests.clear()
     client.good()
     spans = [h["Range"][6:].split("-") for w, m, _, h in hub.requests if w == "store" and m == "GET"]
@@ -150,13 +146,9 @@ def test_what_was_there_is_not_fetched_again(hub, client):
     client.check(hub.files, SINGLE)
 
 
-def test_sigterm_leaves_what_it_has(hub, client):
-    hub.pace = 0.05
-    p = client.start("download-weights", ID)
-    hub.wait_for(lambda: any(w == "store" for w, *_ in hub.requests))
-    kill(p, signal.SIGINT)
-    hub.pace = 0
-    client.good()
+def test_an_interrupt_leaves_what_it_has(hub, client):
+    interrupt(hub, client, number=signal.SIGINT)
+    assert "going on after" in client.good().stderr
     client.check(hub.files, SINGLE)
 
 
@@ -244,9 +236,24 @@ def test_list_info_rm(hub, client):
     assert hub.connections == before
 
 
+def test_one_revision_is_removed(hub, client):
+    client.good()
+    hub.repo.refs["v2"] = hub.repo.refs["refs/pr/2"] = other = "b" * 40
+    hub.repo.commits[other] = {**hub.files, "model.safetensors": safetensors(8000, seed=9)}
+    client.good(ID, "--revision", "v2")
+    client.good(ID, "--revision", "refs/pr/2")
+    listed = client.run("list").stdout.split("GB")[1].strip().split(", ")
+    assert sorted(listed) == ["main", "refs/pr/2", "v2"]
+    assert client.run("rm", ID, "--revision", other).returncode == 1  # branches stand for it
+    assert client.run("rm", ID, "--revision", "v3").returncode == 1
+    assert client.run("rm", ID, "--revision", "../../x").returncode == 1
+    for revision, left in (("v2", True), ("refs/pr/2", False)):
+        assert client.run("rm", ID, "--revision", revision).returncode == 0
+        assert (client.repo_dir() / "snapshots" / other).exists() == left
+        client.check(hub.files, SINGLE)
+    assert not (client.repo_dir() / "blobs" / sha256(hub.repo.commits[other]["model.safetensors"])).exists()
+
+
 def test_list_shows_what_is_unfinished(hub, client):
-    hub.pace = 0.05
-    p = client.start("download-weights", ID)
-    hub.wait_for(lambda: any(w == "store" for w, *_ in hub.requests))
-    kill(p)
+    interrupt(hub, client)
     assert "unfinished: 1 files" in client.run("list").stdout
