@@ -110,12 +110,13 @@ static void put_token(struct json_writer *w, const struct token_view *t)
     jw_end_array(w);
 }
 
-static void put_logprobs(struct json_writer *w, const struct token_view *tokens, uint32_t n)
+static void put_logprobs(struct json_writer *w, const struct openai_part *part)
 {
+    const struct token_view *tokens = part->tokens;
     jw_object(w);
     jw_key(w, "content");
     jw_array(w);
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < part->n_token; i++) {
         jw_object(w);
         put_token(w, &tokens[i]);
         jw_key(w, "top_logprobs");
@@ -132,95 +133,30 @@ static void put_logprobs(struct json_writer *w, const struct token_view *tokens,
     jw_end_object(w);
 }
 
-/* A choice with its "message" or "delta". `tokens` [n]: NULL when no logprobs are asked for. */
-static void put_choice(struct json_writer *w, const struct generation *g, const struct choice *c,
-                       const char *member, struct str content, const struct token_view *tokens, uint32_t n)
+static void put_text(struct json_writer *w, const struct openai_part *part)
 {
-    jw_object(w);
-    jw_key(w, "index");
-    jw_u64(w, openai_index(g, c));
-    jw_key(w, member);
+    jw_key(w, part->is_chunk ? "delta" : "message");
     jw_object(w);
     jw_key(w, "role");
     jw_cstr(w, "assistant");
     jw_key(w, "content");
-    jw_str(w, content);
-    jw_end_object(w);
-    jw_key(w, "logprobs");
-    if (tokens)
-        put_logprobs(w, tokens, n);
-    else
-        jw_null(w);
-    jw_key(w, "finish_reason");
-    jw_cstr(w, openai_finish_reason(g, c, false));
+    jw_str(w, part->text);
     jw_end_object(w);
 }
 
-static enum status put_answer(struct json_writer *w, struct generation *g, struct choice *c)
-{
-    struct token_view *tokens = NULL;
-    struct str text;
-    enum status st = openai_text(c, &text);
-    if (st == ST_OK && g->openai.logprobs)
-        st = choice_token_views(c, g->api->model.tokenizer, &g->arena, &tokens);
-    if (st == ST_OK)
-        put_choice(w, g, c, "message", text, tokens, c->n_token);
-    return st;
-}
-
-static enum status write_answer(struct generation *g, struct buf *body)
-{
-    struct json_writer w;
-    enum status st = ST_OK;
-    jw_init(&w, body);
-    openai_open(&w, g, "chat.completion");
-    jw_key(&w, "choices");
-    jw_array(&w);
-    for (uint32_t i = 0; i < g->n_choice && st == ST_OK; i++)
-        st = put_answer(&w, g, &g->choice[i]);
-    jw_end_array(&w);
-    openai_usage(&w, g, 0, g->n_prompt);
-    jw_end_object(&w);
-    return st;
-}
-
-static enum status write_token(struct generation *g, struct choice *c, struct buf *events)
-{
-    struct json_writer w;
-    struct token_view token;
-    struct str text;
-    struct buf json;
-    enum status st = openai_newest(g, c, &token, &text);
-    if (st != ST_OK)
-        return st;
-    buf_init(&json, OPENAI_CHUNK_MAX_BYTES);
-    jw_init(&w, &json);
-    openai_open(&w, g, "chat.completion.chunk");
-    jw_key(&w, "choices");
-    jw_array(&w);
-    put_choice(&w, g, c, "delta", text, g->openai.logprobs ? &token : NULL, 1);
-    jw_end_array(&w);
-    jw_key(&w, "usage");
-    jw_null(&w);
-    jw_end_object(&w);
-    sse_event(events, &json);
-    buf_fini(&json);
-    return ST_OK;
-}
-
-static enum status write_end(struct generation *g, struct buf *events)
-{
-    openai_write_end(g, "chat.completion.chunk", events);
-    return ST_OK;
-}
+static const struct openai_words words = {.answer = "chat.completion",
+                                          .chunk = "chat.completion.chunk",
+                                          .id = "chatcmpl",
+                                          .put_text = put_text,
+                                          .put_logprobs = put_logprobs};
 
 const struct gen_wire wire_chat = {.read = read_chat,
-                                   .write = write_answer,
-                                   .write_token = write_token,
-                                   .write_end = write_end,
+                                   .write = openai_write,
+                                   .write_token = openai_write_token,
+                                   .write_end = openai_write_end,
                                    .write_error = openai_write_error,
                                    .write_error_event = openai_write_error_event,
-                                   .is_openai = true,
+                                   .openai = &words,
                                    .counts_prompts = true};
 
 void handle_chat_completions(struct http_req *r, void *api)

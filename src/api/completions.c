@@ -139,9 +139,13 @@ static void put_top(struct json_writer *w, const struct token_view *token)
     jw_end_object(w);
 }
 
-/* {"tokens", "token_logprobs", "top_logprobs", "text_offset"}; offsets count characters from `offset` on. */
-static void put_logprobs(struct json_writer *w, const struct token_view *tokens, uint32_t n, size_t offset)
+/* {"tokens", "token_logprobs", "top_logprobs", "text_offset"}; offsets count the answer's characters. */
+static void put_logprobs(struct json_writer *w, const struct openai_part *part)
 {
+    const struct token_view *tokens = part->tokens;
+    const struct choice *c = part->choice;
+    uint32_t n = part->n_token;
+    size_t offset = n ? utf8_count((struct str){c->stream.text.p, c->token[c->n_token - n].text_begin}) : 0;
     jw_object(w);
     jw_key(w, "tokens");
     jw_array(w);
@@ -168,111 +172,26 @@ static void put_logprobs(struct json_writer *w, const struct token_view *tokens,
     jw_end_object(w);
 }
 
-/* `tokens` [n]: NULL when no logprobs are asked for. `unfinished`: what the reason is before the end. */
-static void put_choice(struct json_writer *w, const struct generation *g, const struct choice *c,
-                       struct str text, const struct token_view *tokens, uint32_t n, bool is_chunk)
+static void put_text(struct json_writer *w, const struct openai_part *part)
 {
-    const char *reason = openai_finish_reason(g, c, is_chunk);
-    size_t offset =
-        n && tokens ? utf8_count((struct str){c->stream.text.p, c->token[c->n_token - n].text_begin}) : 0;
-    jw_object(w);
-    jw_key(w, "index");
-    jw_u64(w, openai_index(g, c));
     jw_key(w, "text");
-    jw_str(w, text);
-    jw_key(w, "logprobs");
-    if (tokens)
-        put_logprobs(w, tokens, n, offset);
-    else
-        jw_null(w);
-    jw_key(w, "finish_reason");
-    jw_cstr(w, reason || generation_is_strict(g) ? reason : ""); /* TGI's chunks have an empty one */
-    jw_end_object(w);
+    jw_str(w, part->text);
 }
 
-static enum status echoed(struct generation *g, const struct choice *c, struct str *text)
-{
-    struct buf all;
-    struct str prompt = g->prompt[c->prompt].request.inputs;
-    buf_init(&all, prompt.n + text->n + 1);
-    buf_put_str(&all, prompt);
-    buf_put_str(&all, *text);
-    *text = arena_strdup(&g->arena, buf_str(&all));
-    buf_fini(&all);
-    return text->p ? ST_OK : ST_NO_MEMORY;
-}
-
-static enum status put_answer(struct json_writer *w, struct generation *g, struct choice *c)
-{
-    struct token_view *tokens = NULL;
-    struct str text;
-    enum status st = openai_text(c, &text);
-    if (st == ST_OK && g->openai.echo)
-        st = echoed(g, c, &text);
-    if (st == ST_OK && g->openai.logprobs)
-        st = choice_token_views(c, g->api->model.tokenizer, &g->arena, &tokens);
-    if (st == ST_OK)
-        put_choice(w, g, c, text, tokens, c->n_token, false);
-    return st;
-}
-
-static enum status write_answer(struct generation *g, struct buf *body)
-{
-    struct json_writer w;
-    enum status st = ST_OK;
-    jw_init(&w, body);
-    openai_open(&w, g, "text_completion");
-    jw_key(&w, "choices");
-    jw_array(&w);
-    for (uint32_t i = 0; i < g->n_choice && st == ST_OK; i++)
-        st = put_answer(&w, g, &g->choice[i]);
-    jw_end_array(&w);
-    openai_usage(&w, g, 0, g->n_prompt);
-    jw_end_object(&w);
-    return st;
-}
-
-/* The last chunk of a prompt has its usage, unless all usage was asked for at the end. */
-static enum status write_token(struct generation *g, struct choice *c, struct buf *events)
-{
-    struct json_writer w;
-    struct token_view token;
-    struct str text;
-    struct buf json;
-    const struct gen_prompt *p = &g->prompt[c->prompt];
-    enum status st = openai_newest(g, c, &token, &text);
-    if (st == ST_OK && g->openai.echo && c->n_token == 1)
-        st = echoed(g, c, &text);
-    if (st != ST_OK)
-        return st;
-    buf_init(&json, OPENAI_CHUNK_MAX_BYTES);
-    jw_init(&w, &json);
-    openai_open(&w, g, "text_completion");
-    jw_key(&w, "choices");
-    jw_array(&w);
-    put_choice(&w, g, c, text, g->openai.logprobs ? &token : NULL, 1, true);
-    jw_end_array(&w);
-    if (p->n_done == p->n_choice && c->finish_reason && !g->openai.include_usage)
-        openai_usage(&w, g, c->prompt, 1);
-    jw_end_object(&w);
-    sse_event(events, &json);
-    buf_fini(&json);
-    return ST_OK;
-}
-
-static enum status write_end(struct generation *g, struct buf *events)
-{
-    openai_write_end(g, "text_completion", events);
-    return ST_OK;
-}
+static const struct openai_words words = {.answer = "text_completion",
+                                          .chunk = "text_completion",
+                                          .id = "cmpl",
+                                          .put_text = put_text,
+                                          .put_logprobs = put_logprobs,
+                                          .tgi_chunks = true};
 
 const struct gen_wire wire_completions = {.read = read_completion,
-                                          .write = write_answer,
-                                          .write_token = write_token,
-                                          .write_end = write_end,
+                                          .write = openai_write,
+                                          .write_token = openai_write_token,
+                                          .write_end = openai_write_end,
                                           .write_error = openai_write_error,
                                           .write_error_event = openai_write_error_event,
-                                          .is_openai = true,
+                                          .openai = &words,
                                           .counts_prompts = true};
 
 void handle_completions(struct http_req *r, void *api)

@@ -60,7 +60,7 @@ static void respond_error(struct generation *g, struct http_req *r, enum api_err
     }
     buf_init(&body, ERROR_MAX_BYTES);
     g->wire->write_error(g, kind, text, &body);
-    http_respond(r, status, "application/json", buf_str(&body), NULL, 0);
+    http_respond(r, status, "application/json", body.failed ? STR("") : buf_str(&body), NULL, 0);
     buf_fini(&body);
 }
 

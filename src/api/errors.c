@@ -65,5 +65,6 @@ void api_error_render(enum api_error kind, const char *text, struct buf *out)
     jw_key(&w, "error_type");
     jw_cstr(&w, errors[kind].type);
     jw_end_object(&w);
+    out->failed |= sentence.failed;
     buf_fini(&sentence);
 }

@@ -89,7 +89,7 @@ void generation_cancel(struct generation *g)
 
 bool generation_is_strict(const struct generation *g)
 {
-    return g->wire->is_openai && g->api->o.strict_openai;
+    return g->wire->openai && g->api->o.strict_openai;
 }
 
 static void on_gone(void *arg)
@@ -238,7 +238,7 @@ static enum status submit_choice(struct generation *g, struct choice *c)
     enum status st =
         stream_init(&c->stream, a->model.tokenizer, p->tokens.ids, p->n_input, q->stop, q->n_stop);
     c->has_stream = st == ST_OK;
-    c->stream.skip_special = g->wire->is_openai;
+    c->stream.skip_special = g->wire->openai != NULL;
     c->stream.strip_stop = generation_is_strict(g);
     struct engine_request er = {.ids = malloc(p->n_input * sizeof *er.ids),
                                 .n_ids = p->n_input,

@@ -23,6 +23,8 @@ struct gen_prompt {
     uint64_t started_ns, done_ns;
 };
 
+struct openai_words;
+
 /* How a route reads its requests and words its answers: all that routes differ in. */
 struct gen_wire {
     /* A worker. Makes prompts with generation_add_prompt() and says whether the answer is a stream. On
@@ -38,8 +40,8 @@ struct gen_wire {
     void (*write_error)(struct generation *g, enum api_error kind, const char *text, struct buf *body);
     void (*write_error_event)(struct generation *g, enum api_error kind, const char *text,
                               struct buf *events);
-    bool is_openai;      /* OpenAI's words, which --strict-openai takes at their word */
-    bool counts_prompts; /* tgi_request_count counts the call and each prompt */
+    const struct openai_words *openai; /* NULL: none of OpenAI's routes; --strict-openai is for these */
+    bool counts_prompts;               /* tgi_request_count counts the call and each prompt */
 };
 
 /* What OpenAI's routes say of a request beside the prompt. */

@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A chunk of a stream: an echoed prompt, or all that a stop string held back. */
+#define CHUNK_MAX_BYTES (256u << 20)
+
 /* Longer names of models are nobody's; a stream has it in each chunk. */
 #define MODEL_NAME_MAX_BYTES 512
 
@@ -71,12 +74,11 @@ void openai_read(struct generation *g, struct shape *s, struct gen_request *q)
 
 /* ---- answer ---- */
 
-void openai_open(struct json_writer *w, const struct generation *g, const char *object)
+static void open_object(struct json_writer *w, const struct generation *g, const char *object)
 {
     char id[64];
     uint64_t key[2] = {g->index, g->number};
-    bool is_chat = strncmp(object, "chat", 4) == 0;
-    snprintf(id, sizeof id, "%s-%016" PRIx64 "%08" PRIx32, is_chat ? "chatcmpl" : "cmpl",
+    snprintf(id, sizeof id, "%s-%016" PRIx64 "%08" PRIx32, g->wire->openai->id,
              hash_bytes(key, sizeof key, g->api->secret), g->number);
     jw_object(w);
     jw_key(w, "object");
@@ -91,7 +93,8 @@ void openai_open(struct json_writer *w, const struct generation *g, const char *
     jw_cstr(w, g->api->model.fingerprint);
 }
 
-void openai_usage(struct json_writer *w, const struct generation *g, uint32_t first, uint32_t n)
+/* Of prompts [first, first + n). */
+static void put_usage(struct json_writer *w, const struct generation *g, uint32_t first, uint32_t n)
 {
     uint64_t n_input = 0, n_made = 0, n_cached = 0;
     for (uint32_t i = first; i < first + n; i++) {
@@ -117,19 +120,16 @@ void openai_usage(struct json_writer *w, const struct generation *g, uint32_t fi
     jw_end_object(w);
 }
 
-const char *openai_finish_reason(const struct generation *g, const struct choice *c, bool tgi_eos)
+/* OpenAI's word for the end of an answer, or TGI's. */
+static const char *finish_reason(const struct generation *g, const struct openai_part *part)
 {
-    bool strict = generation_is_strict(g);
-    if (!c->finish_reason || strcmp(c->finish_reason, "length") == 0)
-        return c->finish_reason;
-    if (strcmp(c->finish_reason, "eos_token") == 0)
-        return tgi_eos && !strict ? "eos_token" : "stop";
-    return strict ? "stop" : "stop_sequence";
-}
-
-uint32_t openai_index(const struct generation *g, const struct choice *c)
-{
-    return (uint32_t)(c - g->choice);
+    bool strict = generation_is_strict(g), tgi = part->is_chunk && g->wire->openai->tgi_chunks && !strict;
+    const char *reason = part->choice->finish_reason;
+    if (!reason)
+        return tgi ? "" : NULL;
+    if (strcmp(reason, "eos_token") == 0)
+        return tgi ? reason : "stop";
+    return strict && strcmp(reason, "stop_sequence") == 0 ? "stop" : reason;
 }
 
 static bool is_stopped(const struct choice *c)
@@ -142,21 +142,117 @@ static enum status finish_text(struct choice *c)
     return c->finish_reason && !is_stopped(c) ? choice_finish_text(c) : ST_OK;
 }
 
-enum status openai_text(struct choice *c, struct str *out)
+static void put_choice(struct json_writer *w, const struct generation *g, const struct openai_part *part)
 {
+    jw_object(w);
+    jw_key(w, "index");
+    jw_u64(w, (uint64_t)(part->choice - g->choice));
+    g->wire->openai->put_text(w, part);
+    jw_key(w, "logprobs");
+    if (part->tokens)
+        g->wire->openai->put_logprobs(w, part);
+    else
+        jw_null(w);
+    jw_key(w, "finish_reason");
+    jw_cstr(w, finish_reason(g, part));
+    jw_end_object(w);
+}
+
+static enum status put_prompt_before(struct generation *g, const struct choice *c, struct str *text)
+{
+    struct buf all;
+    struct str prompt = g->prompt[c->prompt].request.inputs;
+    buf_init(&all, prompt.n + text->n + 1);
+    buf_put_str(&all, prompt);
+    buf_put_str(&all, *text);
+    *text = arena_strdup(&g->arena, buf_str(&all));
+    buf_fini(&all);
+    return text->p ? ST_OK : ST_NO_MEMORY;
+}
+
+/* A whole answer's text is the sum of its stream's. */
+static enum status put_answer(struct json_writer *w, struct generation *g, struct choice *c)
+{
+    struct openai_part part = {.choice = c, .n_token = c->n_token};
+    struct token_view *tokens = NULL;
     enum status st = finish_text(c);
-    *out = buf_str(&c->stream.text);
+    part.text = buf_str(&c->stream.text);
+    if (st == ST_OK && g->openai.echo)
+        st = put_prompt_before(g, c, &part.text);
+    if (st == ST_OK && g->openai.logprobs)
+        st = choice_token_views(c, g->api->model.tokenizer, &g->arena, &tokens);
+    part.tokens = tokens;
+    if (st == ST_OK)
+        put_choice(w, g, &part);
     return st;
 }
 
-enum status openai_newest(struct generation *g, struct choice *c, struct token_view *token, struct str *text)
+enum status openai_write(struct generation *g, struct buf *body)
+{
+    struct json_writer w;
+    enum status st = ST_OK;
+    jw_init(&w, body);
+    open_object(&w, g, g->wire->openai->answer);
+    jw_key(&w, "choices");
+    jw_array(&w);
+    for (uint32_t i = 0; i < g->n_choice && st == ST_OK; i++)
+        st = put_answer(&w, g, &g->choice[i]);
+    jw_end_array(&w);
+    put_usage(&w, g, 0, g->n_prompt);
+    jw_end_object(&w);
+    return st;
+}
+
+/* The newest token; with the last one comes what was held back of the text. */
+static enum status newest(struct generation *g, struct choice *c, struct token_view *token,
+                          struct openai_part *part)
 {
     enum status st = finish_text(c);
     if (st == ST_OK)
         st = choice_token_view(c, c->n_token - 1, g->api->model.tokenizer, &g->arena, token);
-    if (st == ST_OK)
-        *text = token->added;
-    return st;
+    if (st != ST_OK)
+        return st;
+    *part = (struct openai_part){.choice = c,
+                                 .text = token->added,
+                                 .tokens = g->openai.logprobs ? token : NULL,
+                                 .n_token = 1,
+                                 .is_chunk = true};
+    return g->openai.echo && c->n_token == 1 ? put_prompt_before(g, c, &part->text) : ST_OK;
+}
+
+static void put_chunk_usage(struct json_writer *w, const struct generation *g, const struct choice *c)
+{
+    const struct gen_prompt *p = &g->prompt[c->prompt];
+    bool last = p->n_done == p->n_choice && c->finish_reason;
+    if (!g->wire->openai->tgi_chunks) {
+        jw_key(w, "usage");
+        jw_null(w);
+    } else if (last && !g->openai.include_usage) {
+        put_usage(w, g, c->prompt, 1);
+    }
+}
+
+enum status openai_write_token(struct generation *g, struct choice *c, struct buf *events)
+{
+    struct json_writer w;
+    struct token_view token;
+    struct openai_part part;
+    struct buf json;
+    enum status st = newest(g, c, &token, &part);
+    if (st != ST_OK)
+        return st;
+    buf_init(&json, CHUNK_MAX_BYTES);
+    jw_init(&w, &json);
+    open_object(&w, g, g->wire->openai->chunk);
+    jw_key(&w, "choices");
+    jw_array(&w);
+    put_choice(&w, g, &part);
+    jw_end_array(&w);
+    put_chunk_usage(&w, g, c);
+    jw_end_object(&w);
+    sse_event(events, &json);
+    buf_fini(&json);
+    return ST_OK;
 }
 
 /* ---- ends ---- */
@@ -166,27 +262,28 @@ static void write_done(struct buf *events)
     buf_put_str(events, STR("data: [DONE]\n\n"));
 }
 
-static void write_usage(struct generation *g, const char *object, struct buf *events)
+static void write_usage(struct generation *g, struct buf *events)
 {
     struct json_writer w;
     struct buf json;
-    buf_init(&json, OPENAI_CHUNK_MAX_BYTES);
+    buf_init(&json, CHUNK_MAX_BYTES);
     jw_init(&w, &json);
-    openai_open(&w, g, object);
+    open_object(&w, g, g->wire->openai->chunk);
     jw_key(&w, "choices");
     jw_array(&w);
     jw_end_array(&w);
-    openai_usage(&w, g, 0, g->n_prompt);
+    put_usage(&w, g, 0, g->n_prompt);
     jw_end_object(&w);
     sse_event(events, &json);
     buf_fini(&json);
 }
 
-void openai_write_end(struct generation *g, const char *object, struct buf *events)
+enum status openai_write_end(struct generation *g, struct buf *events)
 {
     if (g->openai.include_usage)
-        write_usage(g, object, events);
+        write_usage(g, events);
     write_done(events);
+    return ST_OK;
 }
 
 static void write_sentence(struct json_writer *w, enum api_error kind, const char *text)
@@ -199,6 +296,7 @@ static void write_sentence(struct json_writer *w, enum api_error kind, const cha
         api_error_sentence(kind, text, &sentence);
     jw_key(w, "message");
     jw_str(w, buf_str(&sentence));
+    w->out->failed |= sentence.failed;
     buf_fini(&sentence);
 }
 
@@ -237,7 +335,7 @@ void openai_write_error_event(struct generation *g, enum api_error kind, const c
     (void)g;
     struct json_writer w;
     struct buf json;
-    buf_init(&json, OPENAI_CHUNK_MAX_BYTES);
+    buf_init(&json, CHUNK_MAX_BYTES);
     jw_init(&w, &json);
     jw_object(&w);
     jw_key(&w, "error");

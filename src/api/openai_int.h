@@ -4,29 +4,32 @@
 
 #include "api/generation_int.h"
 
-/* A chunk of a stream: an echoed prompt, or all that a stop string held back. */
-#define OPENAI_CHUNK_MAX_BYTES (256u << 20)
-
 /* The fields that both routes have: model, n, stop, sampling, stream, stream_options. */
 void openai_read(struct generation *g, struct shape *s, struct gen_request *q);
 
-/* Opens the object of an answer or a chunk: object, id, created, model, system_fingerprint. */
-void openai_open(struct json_writer *w, const struct generation *g, const char *object);
-/* "usage": of prompts [first, first + n). */
-void openai_usage(struct json_writer *w, const struct generation *g, uint32_t first, uint32_t n);
-/* OpenAI's word for the end of an answer; NULL: it has not ended. `tgi_eos`: where TGI says eos_token. */
-const char *openai_finish_reason(const struct generation *g, const struct choice *c, bool tgi_eos);
-uint32_t openai_index(const struct generation *g, const struct choice *c);
-/* The text of an answer that has ended, the sum of its stream's; borrows from the choice. */
-MUST_CHECK enum status openai_text(struct choice *c, struct str *out);
-/* The newest token of a stream, and the text that goes out with it; with the last one comes what was held
- * back. */
-MUST_CHECK enum status openai_newest(struct generation *g, struct choice *c, struct token_view *token,
-                                     struct str *text);
-/* The end of a stream of `object`: a chunk with the usage when it was asked for, then "data: [DONE]". */
-void openai_write_end(struct generation *g, const char *object, struct buf *events);
+/* A choice in an answer, or in a chunk of a stream. */
+struct openai_part {
+    const struct choice *choice;
+    struct str text;
+    const struct token_view *tokens; /* [n_token]; NULL: no logprobs are asked for */
+    uint32_t n_token;
+    bool is_chunk;
+};
 
-/* struct gen_wire's. */
+/* What the answers of the routes differ in. */
+struct openai_words {
+    const char *answer, *chunk;                                                  /* their "object" */
+    const char *id;                                                              /* what an id begins with */
+    void (*put_text)(struct json_writer *w, const struct openai_part *part);     /* with its key */
+    void (*put_logprobs)(struct json_writer *w, const struct openai_part *part); /* without */
+    bool tgi_chunks; /* eos_token where others say stop, "" for no reason yet, usage with a prompt's last
+                        chunk */
+};
+
+/* struct gen_wire's, by the words of g->wire->openai. */
+enum status openai_write(struct generation *g, struct buf *body);
+enum status openai_write_token(struct generation *g, struct choice *c, struct buf *events);
+enum status openai_write_end(struct generation *g, struct buf *events);
 void openai_write_error(struct generation *g, enum api_error kind, const char *text, struct buf *body);
 void openai_write_error_event(struct generation *g, enum api_error kind, const char *text,
                               struct buf *events);

@@ -183,16 +183,20 @@ static enum status metric_alloc(struct metric *m)
     return m->bound ? ST_OK : ST_NO_MEMORY;
 }
 
-static void write_bounds(struct metric *m)
+static enum status write_bounds(struct metric *m)
 {
     for (unsigned i = 0; m->bound && i <= m->desc->n_bounds; i++) {
         struct buf text;
         buf_init(&text, BOUND_TEXT - 1);
         put_double(&text, i < m->desc->n_bounds ? m->desc->bounds[i] : INFINITY);
-        BUG_ON(text.failed);
-        memcpy(m->bound[i], text.p, text.n);
+        bool failed = text.failed;
+        if (!failed)
+            memcpy(m->bound[i], text.p, text.n);
         buf_fini(&text);
+        if (failed)
+            return ST_NO_MEMORY;
     }
+    return ST_OK;
 }
 
 enum status metrics_add(struct metrics *registry, const struct metric_desc *desc, struct metric **out)
@@ -201,11 +205,10 @@ enum status metrics_add(struct metrics *registry, const struct metric_desc *desc
     if (!m)
         return ST_NO_MEMORY;
     m->desc = desc;
-    if (metric_alloc(m) != ST_OK) {
+    if (metric_alloc(m) != ST_OK || write_bounds(m) != ST_OK) {
         metric_free(m);
         return ST_NO_MEMORY;
     }
-    write_bounds(m);
     *registry->last = m;
     registry->last = &m->next;
     *out = m;

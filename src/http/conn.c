@@ -393,19 +393,38 @@ static void output_bound(struct conn *c)
         (void)!setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes);
 }
 
+static void on_turned_away(uv_handle_t *away)
+{
+    struct listener *l = away->data;
+    l->is_turning_away = false;
+    if (l->waits && !uv_is_closing((uv_handle_t *)&l->tcp)) {
+        l->waits = false;
+        conn_accept(l);
+    }
+}
+
+/* Takes a connection off the queue and lets it go without a word, where there is no memory either: what is
+ * not taken would keep libuv from calling ever again. */
+static void turn_away(struct listener *l)
+{
+    l->waits = l->is_turning_away;
+    if (l->waits)
+        return;
+    l->is_turning_away = true;
+    l->away.data = l;
+    uv_tcp_init(&l->server->loop, &l->away);
+    (void)!uv_accept((uv_stream_t *)&l->tcp, (uv_stream_t *)&l->away);
+    uv_close((uv_handle_t *)&l->away, on_turned_away);
+    wire_count(l->server, WIRE_REFUSED, 0, 1);
+}
+
 void conn_accept(struct listener *l)
 {
     struct http_server *s = l->server;
     uint32_t slot = slot_free(s);
     struct conn *c = slot == UINT32_MAX ? NULL : conn_new(s, slot);
-    if (!c) { /* take it off the queue and let it go without a word */
-        uv_tcp_t *refused = malloc(sizeof *refused);
-        if (!refused)
-            return;
-        uv_tcp_init(&s->loop, refused);
-        (void)!uv_accept((uv_stream_t *)&l->tcp, (uv_stream_t *)refused);
-        uv_close((uv_handle_t *)refused, (uv_close_cb)free);
-        wire_count(s, WIRE_REFUSED, 0, 1);
+    if (!c) {
+        turn_away(l);
         return;
     }
     c->listener = l;

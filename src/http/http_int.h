@@ -25,6 +25,8 @@ struct listener {
     const struct http_route *routes;
     size_t n_routes;
     uint16_t port;
+    uv_tcp_t away; /* of the connection that is being turned away */
+    bool is_turning_away, waits;
 };
 
 struct inbox_port {

@@ -195,6 +195,25 @@ static void test_random(void **state)
     tokenizer_free(t);
 }
 
+/* Every place where one string is found, overlapping ones too, by going on behind each. */
+static void test_one_string_again_and_again(void **state)
+{
+    (void)state;
+    const struct str word = STR("abab"), text = STR("xabababaababab");
+    const size_t want[] = {5, 7, 12, 14};
+    struct stop_set set;
+    size_t at, n_bytes, from = 0, n = 0;
+    assert_int_equal(stop_set_init(&set, &word, 1), ST_OK);
+    while (stop_set_feed(&set, (struct str){text.p + from, text.n - from}, &at, &n_bytes)) {
+        from += at;
+        assert_true(n < sizeof want / sizeof *want);
+        assert_int_equal(from, want[n++]);
+        assert_int_equal(n_bytes, word.n);
+    }
+    assert_int_equal(n, sizeof want / sizeof *want);
+    stop_set_fini(&set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +222,7 @@ int main(void)
         cmocka_unit_test(test_what_is_held_back_comes_at_the_end),
         cmocka_unit_test(test_only_half_a_character_is_no_empty_answer),
         cmocka_unit_test(test_special_tokens),
+        cmocka_unit_test(test_one_string_again_and_again),
         cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
