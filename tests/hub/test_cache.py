@@ -30,7 +30,8 @@ def interrupt(hub, client, blocks=32, number=signal.SIGKILL):
     hub.pace = 0.03
     p = client.start("download-weights", ID)
     blobs = client.repo_dir() / "blobs"
-    hub.wait_for(lambda: blobs.exists() and any(f.stat().st_blocks > blocks for f in blobs.glob("*.parts.incomplete")))
+    parts = blobs / (sha256(hub.files["model.safetensors"]) + ".parts.incomplete")
+    hub.wait_for(lambda: parts.exists() and parts.stat().st_blocks > blocks)
     kill(p, number)
     hub.pace = 0
     return blobs
