@@ -50,6 +50,7 @@ struct api_model {
     const struct chat *chat; /* NULL: conversations are refused, `no_chat` says why */
     const char *no_chat;
     const char *device, *dtype; /* /info's model_device_type, model_dtype */
+    const char *commit;         /* /info's model_sha; NULL: not a hub's model */
     const char *fingerprint;    /* system_fingerprint of OpenAI's answers */
 };
 /* From any thread, once: requests are served from now on. */

@@ -25,7 +25,7 @@ void handle_info(struct http_req *r, void *api)
     jw_init(&w, &body);
     jw_object(&w);
     put_text(&w, "model_id", a->o.model_id);
-    put_text(&w, "model_sha", NULL);
+    put_text(&w, "model_sha", a->ready ? a->model.commit : NULL);
     put_text(&w, "model_pipeline_tag", "text-generation");
     put_text(&w, "model_dtype", a->ready ? a->model.dtype : NULL);
     put_text(&w, "model_device_type", a->ready ? a->model.device : NULL);

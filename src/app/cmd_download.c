@@ -1,5 +1,5 @@
-/* prompteur download-weights: TGI's word for making a model ready before the server starts. Folders are ready
- * when the server could read them; hubs are not asked yet. */
+/* prompteur download-weights: makes a model ready before the server starts, as TGI's command of that name. A
+ * hub's model is fetched into the cache; either kind is ready when the server could read it. */
 #define LOG_MODULE "download"
 #include "app/commands.h"
 #include "app/load.h"
@@ -10,16 +10,17 @@
 int command_download_weights(const struct options *o)
 {
     struct err e = {0};
-    char dir[MODEL_DIR_MAX];
-    bool is_demo;
+    struct model_source s;
     struct ckpt *c = NULL;
-    enum status st = model_dir_find(o, dir, &is_demo, &e);
+    char hex[CKPT_DIGEST_HEX];
+    enum status st = checkpoint_fetch(o, &s, &c, &e);
     if (st == ST_OK)
-        st = ckpt_open(dir, &c, &e);
+        st = model_source_verify(&s, c, NULL, hex, &e);
     if (st == ST_OK)
-        log_info("Files are already present on the host. Skipping download. (%zu tensors, %" PRIu64
-                 " MiB in %s)",
-                 ckpt_n_tensors(c), ckpt_weight_bytes(c) >> 20, dir);
+        log_info("%s (%zu tensors, %" PRIu64 " MiB in %s)",
+                 s.fetched_bytes ? "The model is ready."
+                                 : "Files are already present on the host. Skipping download.",
+                 ckpt_n_tensors(c), ckpt_weight_bytes(c) >> 20, s.dir);
     else
         log_error("%s", e.text);
     ckpt_close(c);

@@ -295,8 +295,7 @@ int command_logits(const struct options *o)
     struct logits_run r = {.tokenizer_config = option_text(o, OPT_TOKENIZER_CONFIG_PATH)};
     struct err e = {0};
     char dir[MODEL_DIR_MAX];
-    bool is_demo;
-    enum status st = model_dir_find(o, dir, &is_demo, &e);
+    enum status st = model_dir_find(o, false, dir, &e);
     if (st == ST_OK)
         st = loaded_model_open(o, dir, &r.lm, &e);
     if (st == ST_OK)

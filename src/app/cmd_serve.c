@@ -1,7 +1,7 @@
 /* prompteur serve: listen at once, load beside it, serve, drain.
  *
- * The main thread is the I/O loop. One background thread loads the model, reports it ready, then puts the
- * weights into their fastest form and computes their digest. */
+ * The main thread is the I/O loop. One background thread fetches and loads the model, reports it ready, then
+ * puts the weights into their fastest form and computes their digest. */
 #define LOG_MODULE "serve"
 #include "api/api.h"
 #include "app/build.h"
@@ -18,15 +18,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define PROGRESS_NS             5000000000u /* between two lines about it */
-#define REQUESTS_BEYOND_PERMITS 1024 /* being tokenized or refused while all permits are taken */
+#define REQUESTS_BEYOND_PERMITS 1024        /* being tokenized or refused while all permits are taken */
 
 struct serve {
     const struct options *o;
-    char dir[MODEL_DIR_MAX];
-    bool is_demo;
+    struct model_source source; /* its folder is the loader thread's */
     uint64_t begin_ns;
     struct http_server *server;
     struct api *api;
@@ -39,6 +37,7 @@ struct serve {
     struct chat *chat; /* NULL: none, for this reason */
     char no_chat[ERR_TEXT_MAX];
     char fingerprint[CKPT_FINGERPRINT_BYTES];
+    char digest[CKPT_DIGEST_HEX]; /* empty: not known yet */
     struct engine *engine;
     enum status load_status;
     struct inbox *load_inbox;
@@ -77,9 +76,14 @@ static struct engine_options engine_options_from(const struct serve *s, uint64_t
 
 static enum status load(struct serve *s, struct err *e)
 {
-    enum status st = loaded_model_open(s->o, s->dir, &s->lm, e);
+    enum status st = model_source_fetch(s->o, &s->source, false, &s->cancel, e);
     if (st == ST_OK)
-        st = tokenizer_open_with(s->dir, option_text(s->o, OPT_TOKENIZER_CONFIG_PATH), &s->tokenizer, e);
+        st = loaded_model_open(s->o, s->source.dir, &s->lm, e);
+    if (st == ST_OK)
+        st = model_source_verify(&s->source, s->lm.ckpt, &s->cancel, s->digest, e);
+    if (st == ST_OK)
+        st = tokenizer_open_with(s->source.dir, option_text(s->o, OPT_TOKENIZER_CONFIG_PATH), &s->tokenizer,
+                                 e);
     if (st != ST_OK)
         return st;
     st = ckpt_fingerprint(s->lm.ckpt, build_name, s->fingerprint, e);
@@ -119,9 +123,9 @@ static void tell_ready(const struct serve *s)
     const struct backend_caps *caps = &model_backend(s->lm.model)->caps;
     log_info("Connected: ready after %" PRIu64 " ms on %s (%s)", (clock_ns() - s->begin_ns) / 1000000,
              caps->name, caps->description);
-    if (s->is_demo)
+    if (s->source.origin == MODEL_DEMO)
         log_info("serving the embedded demo model, which tells small stories and knows a little about "
-                 "prompteur; for a real one: prompteur --model-id DIR");
+                 "prompteur; for a real one: prompteur --model-id DIR_OR_ID");
     log_info("listening on http://%s:%u; try: curl http://127.0.0.1:%u/generate -H 'Content-Type: "
              "application/json' -d "
              "'{\"inputs\":\"Once upon a time\",\"parameters\":{\"max_new_tokens\":40}}'",
@@ -150,31 +154,16 @@ static void settle(struct serve *s)
         log_warn("weights stay unpacked, answers are the same but slower: %s", e.text);
 }
 
-/* $XDG_CACHE_HOME/prompteur or ~/.cache/prompteur, made when missing; NULL: none. */
-static const char *cache_dir(char out[MODEL_DIR_MAX])
-{
-    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    if (base && *base)
-        snprintf(out, MODEL_DIR_MAX, "%s", base);
-    else if (home && *home)
-        snprintf(out, MODEL_DIR_MAX, "%s/.cache", home);
-    else
-        return NULL;
-    (void)mkdir(out, 0700);
-    size_t n = strlen(out);
-    snprintf(out + n, MODEL_DIR_MAX - n, "/prompteur");
-    (void)mkdir(out, 0700); /* a cache that cannot be made is one that is not written */
-    return out;
-}
-
 static void digest(struct serve *s)
 {
-    char dir[MODEL_DIR_MAX], hex[CKPT_DIGEST_HEX];
+    char dir[MODEL_DIR_MAX];
     struct err e;
-    enum status st = ckpt_digest(s->lm.ckpt, cache_dir(dir), &s->cancel, hex, &e);
+    enum status st = ST_OK;
+    if (!s->digest[0])
+        st = ckpt_digest(s->lm.ckpt, digest_cache_dir(dir), &s->cancel, s->digest, &e);
     if (st == ST_OK) {
-        log_info("weights sha256 %s", hex);
-        api_post_digest(s->api, hex);
+        log_info("weights sha256 %s", s->digest);
+        api_post_digest(s->api, s->digest);
     } else if (st != ST_CANCELLED) {
         log_warn("the weights' digest could not be computed: %s", e.text);
     }
@@ -186,7 +175,12 @@ static void loader_main(void *arg)
     struct err e = {0};
     s->load_status = load(s, &e);
     if (s->load_status != ST_OK) {
-        log_error("%s", e.text);
+        if (s->load_status == ST_CANCELLED) {
+            log_info("%s", e.text);
+            s->load_status = ST_OK; /* as asked */
+        } else {
+            log_error("%s", e.text);
+        }
         inbox_post(s->load_inbox, &s->load_failed);
         return;
     }
@@ -201,12 +195,17 @@ static void loader_main(void *arg)
                                     .no_chat = s->no_chat,
                                     .device = model_backend(s->lm.model)->caps.name,
                                     .dtype = model_config(s->lm.model)->dtype,
+                                    .commit = s->source.commit[0] ? s->source.commit : NULL,
                                     .fingerprint = s->fingerprint};
+    bool is_verified = s->digest[0] != '\0';
+    if (is_verified)
+        digest(s);
     api_post_ready(s->api, &model);
     tell_ready(s);
     if (!settle_first)
         settle(s);
-    digest(s);
+    if (!is_verified)
+        digest(s);
 }
 
 /* ---- the loop ---- */
@@ -252,7 +251,7 @@ static enum status open_server(struct serve *s, struct err *e)
 {
     const struct options *o = s->o;
     struct api_options ao = {
-        .model_id = s->is_demo ? "prompteur/demo" : option_text(o, OPT_MODEL_ID),
+        .model_id = s->source.id,
         .version = PROMPTEUR_VERSION,
         .compute_type = option_text(o, OPT_COMPUTE_TYPE),
         .max_concurrent_requests = (uint32_t)option_u64(o, OPT_MAX_CONCURRENT_REQUESTS, 128),
@@ -309,7 +308,7 @@ int command_serve(const struct options *o)
         return EXIT_FAILURE;
     s->o = o;
     s->begin_ns = clock_ns();
-    enum status st = model_dir_find(o, s->dir, &s->is_demo, &e);
+    enum status st = model_source_read(o, &s->source, &e);
     if (st == ST_OK)
         st = open_server(s, &e);
     if (st == ST_OK)

@@ -40,8 +40,7 @@ static enum status from_file(const char *path, struct chat **out, struct err *e)
 static enum status from_model(const struct options *o, struct template_run *run, struct err *e)
 {
     char dir[MODEL_DIR_MAX];
-    bool is_demo;
-    enum status st = model_dir_find(o, dir, &is_demo, e);
+    enum status st = model_dir_find(o, true, dir, e);
     if (st == ST_OK)
         st = tokenizer_open_with(dir, option_text(o, OPT_TOKENIZER_CONFIG_PATH), &run->tokenizer, e);
     if (st == ST_OK)

@@ -149,10 +149,9 @@ static enum status check_direction(const struct options *o, struct err *e)
 static enum status open_tokenizer(const struct options *o, struct tokenizer **out, struct err *e)
 {
     char dir[MODEL_DIR_MAX];
-    bool is_demo;
     const char *path = option_text(o, OPT_TOKENIZER);
     if (!path) {
-        enum status st = model_dir_find(o, dir, &is_demo, e);
+        enum status st = model_dir_find(o, true, dir, e);
         if (st != ST_OK)
             return st;
         path = dir;

@@ -11,6 +11,10 @@ int command_tokenize(const struct options *o);
 int command_template(const struct options *o);
 int command_healthcheck(const struct options *o);
 int command_download_weights(const struct options *o);
+int command_list(const struct options *o);
+int command_rm(const struct options *o);
+int command_info(const struct options *o);
+int command_lock(const struct options *o);
 int command_print_schema(const struct options *o);
 
 #endif

@@ -3,56 +3,10 @@
 #include "app/load.h"
 #include "base/log.h"
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-/* Where installation and build tree put the demo model, seen from the executable's folder. */
-#define DEMO_FROM_BIN "../share/prompteur/models/demo"
-
-static bool is_dir(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-static enum status find_demo(char dir[MODEL_DIR_MAX], struct err *e)
-{
-    char self[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n < 0)
-        return err_set(e, ST_IO, "cannot find out where this program is (/proc/self/exe)");
-    self[n] = '\0';
-    char *slash = strrchr(self, '/');
-    if (slash)
-        *slash = '\0';
-    int len = snprintf(dir, MODEL_DIR_MAX, "%s/" DEMO_FROM_BIN, self);
-    if (len < 0 || len >= MODEL_DIR_MAX || !is_dir(dir))
-        return err_set(e, ST_NOT_FOUND,
-                       "the embedded demo model is not installed beside this program; give --model-id DIR");
-    return ST_OK;
-}
-
-enum status model_dir_find(const struct options *o, char dir[MODEL_DIR_MAX], bool *is_demo, struct err *e)
-{
-    const char *id = option_text(o, OPT_MODEL_ID);
-    *is_demo = id == NULL;
-    if (!id)
-        return find_demo(dir, e);
-    size_t n = strlen(id);
-    if (n == 0 || n >= MODEL_DIR_MAX)
-        return err_set(e, ST_INVALID, "--model-id: the folder's name is empty or too long");
-    if (!is_dir(id))
-        return err_set(
-            e, ST_NOT_FOUND,
-            "--model-id `%s`: there is no such folder, and this version does not download from a hub; "
-            "fetch the model first (hf download %s --local-dir DIR) and give its folder",
-            id, id);
-    memcpy(dir, id, n + 1);
-    return ST_OK;
-}
 
 const char *compute_name(enum compute_type compute)
 {
@@ -102,11 +56,43 @@ static void log_weights(const struct model *m)
              q->on_the_fly ? ", quantised while loading" : "", model_weight_bytes(m) >> 20);
 }
 
+enum status checkpoint_open(const struct options *o, const char *dir, struct ckpt **out, struct err *e)
+{
+    const char *weights_dir = option_text(o, OPT_WEIGHTS_CACHE_OVERRIDE);
+    return ckpt_open_with(dir, weights_dir && *weights_dir ? weights_dir : NULL, out, e);
+}
+
+enum status checkpoint_fetch(const struct options *o, struct model_source *s, struct ckpt **out,
+                             struct err *e)
+{
+    *out = NULL;
+    enum status st = model_source_read(o, s, e);
+    if (st == ST_OK)
+        st = model_source_fetch(o, s, false, NULL, e);
+    return st == ST_OK ? checkpoint_open(o, s->dir, out, e) : st;
+}
+
+const char *digest_cache_dir(char out[MODEL_DIR_MAX])
+{
+    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (base && *base)
+        snprintf(out, MODEL_DIR_MAX, "%s", base);
+    else if (home && *home)
+        snprintf(out, MODEL_DIR_MAX, "%s/.cache", home);
+    else
+        return NULL;
+    (void)mkdir(out, 0700);
+    size_t n = strlen(out);
+    snprintf(out + n, MODEL_DIR_MAX - n, "/prompteur");
+    (void)mkdir(out, 0700); /* a cache that cannot be made is one that is not written */
+    return out;
+}
+
 enum status loaded_model_open(const struct options *o, const char *dir, struct loaded_model *out,
                               struct err *e)
 {
     *out = (struct loaded_model){0};
-    enum status st = ckpt_open(dir, &out->ckpt, e);
+    enum status st = checkpoint_open(o, dir, &out->ckpt, e);
     if (st == ST_OK) {
         override_rope(o, out->ckpt);
         struct backend_options bo = {.compute = compute_choice(o, ckpt_config(out->ckpt)),

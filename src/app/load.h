@@ -2,14 +2,21 @@
 #ifndef APP_LOAD_H
 #define APP_LOAD_H
 
-#include "app/options.h"
+#include "app/model_source.h"
 #include "model/model.h"
 
-#define MODEL_DIR_MAX 4096
+/* The checkpoint in the folder, with its weights from --weights-cache-override when that is given. */
+MUST_CHECK enum status checkpoint_open(const struct options *o, const char *dir, struct ckpt **out,
+                                       struct err *e);
 
-/* The folder that --model-id names, or the embedded demo model's when there is none (*is_demo). */
-MUST_CHECK enum status model_dir_find(const struct options *o, char dir[MODEL_DIR_MAX], bool *is_demo,
-                                      struct err *e);
+/* From the options to an open checkpoint: which model, fetched where it is missing. *out is NULL on failure.
+ */
+MUST_CHECK enum status checkpoint_fetch(const struct options *o, struct model_source *s, struct ckpt **out,
+                                        struct err *e);
+
+/* Where digests are remembered: $XDG_CACHE_HOME/prompteur or ~/.cache/prompteur, made when missing; NULL:
+ * nowhere. */
+const char *digest_cache_dir(char out[MODEL_DIR_MAX]);
 
 struct loaded_model {
     struct ckpt *ckpt;

@@ -17,7 +17,7 @@
 
 enum command_flag {
     TAKES_MODEL = 1, /* a first argument that is no flag is the model */
-    IS_PROBE = 2,    /* called every few seconds: says nothing but its answer */
+    IS_PROBE = 2,    /* says nothing but its answer */
 };
 
 static const struct command {
@@ -36,7 +36,12 @@ static const struct command {
     {"healthcheck", command_healthcheck, IS_PROBE,
      "whether the server on this machine is ready: exit code 0 or 1"},
     {"download-weights", command_download_weights, TAKES_MODEL,
-     "whether a model's folder is complete and readable"},
+     "fetch a model from the hub, if it is not there, and see that it is readable"},
+    {"list", command_list, IS_PROBE, "the models in the hub's cache"},
+    {"info", command_info, TAKES_MODEL | IS_PROBE,
+     "a model on this disk: configuration, size, tokenizer, template, digest"},
+    {"rm", command_rm, TAKES_MODEL | IS_PROBE, "remove a model from the hub's cache"},
+    {"lock", command_lock, TAKES_MODEL, "write down a model's commit and digest, for serve --lock-file"},
     {"quantize", NULL, TAKES_MODEL,
      "not served by this version: weights are served as the checkpoint has them"},
     {"print-schema", command_print_schema, 0, "the OpenAPI document of the HTTP API"},
@@ -73,7 +78,7 @@ static void help(struct buf *text)
     buf_printf(text,
                "prompteur %s: a server for open language models, speaking TGI's HTTP API\n\n"
                "Usage: prompteur [COMMAND] [OPTIONS]\n"
-               "       prompteur serve|download-weights [MODEL] [OPTIONS]\n"
+               "       prompteur serve|download-weights|info|rm|lock [MODEL] [OPTIONS]\n"
                "       text-generation-launcher, text-generation-router, text-generation-server: the same\n\n"
                "Commands:\n",
                PROMPTEUR_VERSION);
@@ -82,7 +87,7 @@ static void help(struct buf *text)
     options_help(text);
     buf_printf(text,
                "\nA flag beats its environment variable, which beats the default. Model types: %s.\n"
-               "Example: prompteur --model-id ./Llama-3.2-1B-Instruct --port 8080\n",
+               "Example: prompteur --model-id meta-llama/Llama-3.2-1B-Instruct --port 8080\n",
                model_type_names());
 }
 

@@ -172,7 +172,7 @@ void options_markdown(struct buf *out)
 static bool is_secret(enum option_id id)
 {
     return id == OPT_API_KEY || id == OPT_NGROK_AUTHTOKEN || id == OPT_HF_TOKEN || id == OPT_HF_TOKEN_OLD ||
-           id == OPT_HF_API_TOKEN;
+           id == OPT_HF_API_TOKEN || id == OPT_HTTPS_PROXY; /* proxies may have passwords */
 }
 
 void options_describe(const struct options *o, struct buf *out)

@@ -173,12 +173,17 @@ static enum status weights_open(struct ckpt *c, struct err *e)
 
 enum status ckpt_open(const char *dir, struct ckpt **out, struct err *e)
 {
+    return ckpt_open_with(dir, NULL, out, e);
+}
+
+enum status ckpt_open_with(const char *dir, const char *weights_dir, struct ckpt **out, struct err *e)
+{
     *out = NULL;
     struct ckpt *c = calloc(1, sizeof *c);
     if (!c)
         return err_set(e, ST_NO_MEMORY, "no memory for a checkpoint");
     arena_init(&c->arena, MAX_ARENA_BYTES);
-    c->dir = (char *)arena_strdup(&c->arena, str_from(dir)).p;
+    c->dir = (char *)arena_strdup(&c->arena, str_from(weights_dir ? weights_dir : dir)).p;
     enum status st = c->dir ? ST_OK : err_set(e, ST_NO_MEMORY, "no memory for a checkpoint");
     if (st == ST_OK)
         st = model_config_read(dir, &c->config, e);

@@ -26,6 +26,9 @@ struct ckpt;
 
 /* Reads the configuration, maps model.safetensors or the shards named by model.safetensors.index.json. */
 MUST_CHECK enum status ckpt_open(const char *dir, struct ckpt **out, struct err *e);
+/* The same with the weight files of another folder (NULL: the same one), which is then ckpt_dir(). */
+MUST_CHECK enum status ckpt_open_with(const char *dir, const char *weights_dir, struct ckpt **out,
+                                      struct err *e);
 void ckpt_close(struct ckpt *c);
 
 /* Rotary positions divided by `factor` (above 0) from now on, instead of scaled as the checkpoint says.

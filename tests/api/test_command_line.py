@@ -40,7 +40,7 @@ def parsed(*args, env=None):
 SWITCH = None
 FLAGS = [
     ("model-id", "MODEL_ID", "bigscience/bloom-560m", NOWHERE, "served"),
-    ("revision", "REVISION", "", "main", "refused"),
+    ("revision", "REVISION", "", "main", "served"),
     ("validation-workers", "VALIDATION_WORKERS", "2", "3", "served"),
     ("sharded", "SHARDED", "", "false", "served"),
     ("num-shard", "NUM_SHARD", "", "2", "refused"),
@@ -68,8 +68,8 @@ FLAGS = [
     ("shard-uds-path", "SHARD_UDS_PATH", "/tmp/text-generation-server", "/run/shard", "inert"),
     ("master-addr", "MASTER_ADDR", "localhost", "host", "inert"),
     ("master-port", "MASTER_PORT", "29500", "29501", "inert"),
-    ("huggingface-hub-cache", "HUGGINGFACE_HUB_CACHE", "", "/data", "quiet"),
-    ("weights-cache-override", "WEIGHTS_CACHE_OVERRIDE", "", "/data", "refused"),
+    ("huggingface-hub-cache", "HUGGINGFACE_HUB_CACHE", "", "/data", "served"),
+    ("weights-cache-override", "WEIGHTS_CACHE_OVERRIDE", "", "/data", "served"),
     ("disable-custom-kernels", "DISABLE_CUSTOM_KERNELS", "", SWITCH, "inert"),
     ("cuda-memory-fraction", "CUDA_MEMORY_FRACTION", "1.0", "0.5", "served"),
     ("rope-scaling", "ROPE_SCALING", "", "linear", "served"),
@@ -256,7 +256,7 @@ def test_what_platforms_set_for_everybody_is_taken_without_a_word():
 
 
 @pytest.mark.parametrize("env,name,value", [
-    ({"HF_MODEL_REVISION": "main"}, None, "environment variable HF_MODEL_REVISION is not served"),
+    ({"HF_MODEL_REVISION": "v1"}, "revision", "v1"),
     ({"HF_MODEL_QUANTIZE": "awq"}, "quantize", "awq"),
     ({"HF_MODEL_QUANTIZE": "exl2"}, None, "environment variable HF_MODEL_QUANTIZE: `exl2` is a layout for one kind"),
     ({"SM_NUM_GPUS": "4"}, None, "environment variable SM_NUM_GPUS: `4` is not served"),
@@ -320,8 +320,8 @@ def test_the_routers_model_and_the_servers_commands(tmp_path):
     r = run("download-weights", str(DEMO), "--extension", ".safetensors", "--logger-level", "INFO", "--no-auto-convert",
             "--json-output", program=server)
     assert r.returncode == 0 and "Files are already present on the host." in json.loads(r.stdout)["fields"]["message"]
-    r = run("download-weights", "some/model")
-    assert r.returncode == 1 and "does not download from a hub" in r.stderr
+    r = run("download-weights", "some/model", env={"HF_HUB_OFFLINE": "1"})
+    assert r.returncode == 1 and "HF_HUB_OFFLINE forbids" in r.stderr
     shutil.copy(DEMO / "config.json", tmp_path)
     assert "no weights" in run("download-weights", str(tmp_path)).stderr
     r = run("serve", NOWHERE, "--uds-path", "/x", "--sharded", "false", program=server)

@@ -21,6 +21,7 @@ def test_the_request_trace_names_real_functions():
 
 
 def test_links_in_documents_lead_somewhere():
-    for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/flags.md", "docs/http.md", "docs/migrating-from-tgi.md"):
+    for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/flags.md", "docs/http.md", "docs/migrating-from-tgi.md",
+                 "docs/models.md"):
         for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / name).read_text()):
             assert ((ROOT / name).parent / target).exists(), f"{name}: {target}"
