@@ -121,9 +121,9 @@ struct weight *device_weight(struct device *d, const struct tensor *t, unsigned 
 
 struct weight *device_quantised(struct device *d, const struct quant_matrix *m)
 {
-    return add_weight(d,
-                      &(struct weight_desc){
-                          .name = "w", .roles = WEIGHT_LINEAR, .n_row = m->n_row, .n_col = m->n_col, .quant = m});
+    return add_weight(
+        d, &(struct weight_desc){
+               .name = "w", .roles = WEIGHT_LINEAR, .n_row = m->n_row, .n_col = m->n_col, .quant = m});
 }
 
 void device_settle(struct device *d)
