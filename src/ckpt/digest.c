@@ -5,6 +5,7 @@
  * The pages that hashing reads are the very pages that the weights are mapped from: they are never dropped
  * from the page cache here, and not counted as used either. */
 #include "base/buf.h"
+#include "base/rng.h"
 #include "ckpt/ckpt_int.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -141,15 +142,15 @@ static bool write_whole(int fd, struct str s)
 /* Another process sees the whole line or none. Failure only means hashing again next time. */
 static void cache_store(const char *cache_dir, const struct file_identity *id, const char *hex)
 {
-    char path[MAX_PATH_BYTES], tmp[MAX_PATH_BYTES + 16];
+    char path[MAX_PATH_BYTES], tmp[MAX_PATH_BYTES + 24];
     if (!cache_dir || !cache_path(path, cache_dir, id))
         return;
     struct buf line;
     buf_init(&line, MAX_CACHE_BYTES);
     cache_line(&line, id, hex);
     make_folders(cache_dir);
-    snprintf(tmp, sizeof tmp, "%s.XXXXXX", path);
-    int fd = line.failed ? -1 : mkostemp(tmp, O_CLOEXEC);
+    snprintf(tmp, sizeof tmp, "%s.%016" PRIx64, path, rng_entropy());
+    int fd = line.failed ? -1 : open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd >= 0) {
         bool ok = write_whole(fd, buf_str(&line));
         ok = close(fd) == 0 && ok;
