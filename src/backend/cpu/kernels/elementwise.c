@@ -75,7 +75,7 @@ static ALWAYS_INLINE vf exp_v(vf x)
 {
     const vf round_magic = splat(0x1.8p23f);
     vf t = x * 1.44269504f + round_magic;
-    vi n = (vi)t - (vi)round_magic;
+    vu n = (vu)t - (vu)round_magic; /* wraps where the result is not taken */
     vf k = t - round_magic;
     vf r = x - k * 0x1.62e4p-1f; /* 15 bits of ln 2: the product is exact */
     r = r - k * 0x1.7f7d1cp-20f;
@@ -85,7 +85,7 @@ static ALWAYS_INLINE vf exp_v(vf x)
     p = p * r + 0x1.5554dcp-3f;
     p = p * r + 0.5f;
     p = p * (r * r) + r + 1.0f;
-    vf y = (vf)((vi)p + (n << 23));
+    vf y = (vf)((vu)p + (n << 23));
     return choose(x < splat(-87.0f), splat(0), y);
 }
 
