@@ -93,7 +93,7 @@ void api_on_event(void *api, struct inbox_node *node);
 void handle_health(struct http_req *r, void *api);
 /* The engine's last word about a health check's token. */
 void api_probe_ended(struct api *a, bool well);
-/* info.c, tokenize.c, chat_tokenize.c */
+/* info.c, tokenize.c */
 void handle_info(struct http_req *r, void *api);
 void handle_models(struct http_req *r, void *api);
 void handle_tokenize(struct http_req *r, void *api);

@@ -1,10 +1,6 @@
 /* POST /v1/chat/completions: a conversation goes in, the assistant's next message comes out. */
 #include "api/chat_prompt.h"
 #include "api/openai_int.h"
-#include "http/sse.h"
-#include <string.h>
-
-#define PROMPT_MAX_BYTES (64u << 20)
 
 /* ---- request ---- */
 
@@ -58,19 +54,12 @@ static enum status read_fields(struct generation *g, const struct json_val *root
 
 static enum status read_prompt(struct generation *g, const struct json_val *root, struct gen_request *q)
 {
-    struct buf text;
-    buf_init(&text, PROMPT_MAX_BYTES);
-    enum status st = chat_prompt_render(g->api, root, g->body.n, false, &text, &g->failure, &g->err);
-    if (st == ST_OK) {
-        gen_request_set_inputs(q, arena_strdup(&g->arena, buf_str(&text)));
-        q->no_special = true;
-        if (!q->inputs.p)
-            st = err_set(&g->err, ST_NO_MEMORY, "the conversation needs too much memory");
-    } else if (g->failure == API_TEMPLATE) {
-        const char *reason = arena_strdup(&g->arena, str_from(chat_prompt_reason(&text, &g->err))).p;
-        g->reason = reason ? reason : g->reason;
-    }
-    buf_fini(&text);
+    struct chat_prompt prompt;
+    enum status st = chat_prompt_render(g->api, root, g->body.n, false, &g->arena, &prompt, &g->err);
+    g->failure = prompt.failure;
+    g->reason = prompt.reason;
+    gen_request_set_inputs(q, prompt.text);
+    q->no_special = true;
     return st;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #define MESSAGES_MAX_BYTES (64u << 20)
+#define PROMPT_MAX_BYTES   (64u << 20)
 #define MAX_KWARGS         64
 
 /* Messages being rewritten: valid ones as JSON for the template. */
@@ -221,35 +222,46 @@ static enum status continue_last(const struct json_val *messages, struct buf *te
     return st;
 }
 
-enum status chat_prompt_render(const struct api *a, const struct json_val *root, size_t n_bytes,
-                               bool with_tools, struct buf *text, enum api_error *failure, struct err *e)
+/* Into `text`; on failure, too, when the sentence is the template's own. */
+static enum status render(const struct api *a, const struct json_val *root, struct chat_input *in,
+                          struct buf *text, enum api_error *failure, struct err *e)
 {
     struct template_var vars[MAX_KWARGS];
     struct json_doc *doc;
-    struct chat_input in = {.tools = with_tools ? json_get(root, STR("tools")) : NULL,
-                            .add_generation_prompt = true,
-                            .n_bytes = n_bytes,
-                            .more = vars};
     enum status st = read_messages(a, root, failure, &doc, e);
     if (st != ST_OK)
         return st;
-    st = read_kwargs(root, vars, &in.n_more, e);
+    st = read_kwargs(root, vars, &in->n_more, e);
     if (st == ST_OK) {
         *failure = API_TEMPLATE;
-        in.messages = json_root(doc);
-        st = a->model.chat ? chat_render(a->model.chat, &in, text, e)
+        in->messages = json_root(doc);
+        in->more = vars;
+        st = a->model.chat ? chat_render(a->model.chat, in, text, e)
                            : err_set(e, ST_NOT_FOUND, "%s", a->model.no_chat);
     }
     if (st == ST_OK)
-        st = continue_last(in.messages, text, e);
+        st = continue_last(in->messages, text, e);
     json_free(doc);
     return st;
 }
 
-const char *chat_prompt_reason(struct buf *text, const struct err *e)
+enum status chat_prompt_render(const struct api *a, const struct json_val *root, size_t n_bytes,
+                               bool with_tools, struct arena *arena, struct chat_prompt *out, struct err *e)
 {
-    if (text->n == 0 || e->status != ST_INVALID)
-        return e->text;
-    buf_put_char(text, '\0');
-    return text->failed ? e->text : text->p;
+    struct buf text;
+    struct chat_input in = {.tools = with_tools ? json_get(root, STR("tools")) : NULL,
+                            .add_generation_prompt = true,
+                            .n_bytes = n_bytes};
+    *out = (struct chat_prompt){.failure = API_SHAPE_ERROR, .reason = e->text};
+    buf_init(&text, PROMPT_MAX_BYTES);
+    enum status st = render(a, root, &in, &text, &out->failure, e);
+    bool is_raised = st == ST_INVALID && out->failure == API_TEMPLATE && text.n > 0;
+    if (st == ST_OK || is_raised)
+        out->text = arena_strdup(arena, buf_str(&text));
+    buf_fini(&text);
+    if (is_raised && out->text.p)
+        out->reason = out->text.p;
+    if (st == ST_OK && !out->text.p)
+        st = err_set(e, ST_NO_MEMORY, "the conversation needs too much memory");
+    return st;
 }

@@ -38,7 +38,7 @@ static enum status read_instance(struct generation *g, const struct json_val *in
         g->streams = false;
         return st;
     }
-    st = gen_request_read(instance, &g->arena, q, &g->err);
+    st = gen_request_read(instance, true, &g->arena, q, &g->err);
     if (!q->has_do_sample)
         q->params.do_sample = true;
     return st;
@@ -80,6 +80,7 @@ static enum status write_predictions(struct generation *g, struct buf *body)
         buf_init(&text, best->stream.text.max);
         st = stream_generated_text(&best->stream, &text);
         jw_str(&w, buf_str(&text));
+        body->failed |= text.failed;
         buf_fini(&text);
     }
     jw_end_array(&w);

@@ -1,9 +1,6 @@
 /* POST /v1/completions: prompts as texts or token ids, each answered on its own. */
 #include "api/openai_int.h"
-#include "http/sse.h"
 #include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
 
 #define ECHO_MAX_BYTES (64u << 20)
 

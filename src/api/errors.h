@@ -18,6 +18,8 @@ enum api_error {
     API_UNHEALTHY,
     API_LOADING, /* the model is not there yet */
     API_ERROR_COUNT,
+    /* a body that is no JSON or of another shape: no row of the table, plain text on all routes */
+    API_SHAPE_ERROR = API_ERROR_COUNT,
 };
 
 unsigned api_error_http_status(enum api_error kind);

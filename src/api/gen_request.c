@@ -125,8 +125,8 @@ void gen_request_set_inputs(struct gen_request *r, struct str text)
     r->n_characters = text.p ? (uint32_t)utf8_count(text) : 0;
 }
 
-enum status gen_request_read(const struct json_val *root, struct arena *arena, struct gen_request *out,
-                             struct err *e)
+enum status gen_request_read(const struct json_val *root, bool nullable, struct arena *arena,
+                             struct gen_request *out, struct err *e)
 {
     struct shape s = {.prefix = "", .obj = root, .arena = arena, .e = e};
     char path[SHAPE_PATH_MAX];
@@ -136,7 +136,7 @@ enum status gen_request_read(const struct json_val *root, struct arena *arena, s
         return shape_wrong_type("", root, "struct GenerateRequest", e);
     read_inputs(&s, out);
     shape_bool(&s, "stream", false, &out->stream, NULL);
-    const struct json_val *v = shape_field(&s, "parameters", false, "struct GenerateParameters", path);
+    const struct json_val *v = shape_field(&s, "parameters", nullable, "struct GenerateParameters", path);
     if (v && !json_is(v, JSON_OBJECT))
         return shape_wrong_type(path, v, "struct GenerateParameters", e);
     if (v) {

@@ -55,9 +55,9 @@ struct gen_request {
 /* Everything absent. */
 void gen_request_init(struct gen_request *r);
 void gen_request_set_inputs(struct gen_request *r, struct str text);
-/* TGI's GenerateRequest. ST_UNSUPPORTED: JSON of another shape; the sentence is the response's body. Strings
- * are copied into `arena`. */
-MUST_CHECK enum status gen_request_read(const struct json_val *root, struct arena *arena,
+/* TGI's GenerateRequest; `nullable`: its parameters may be null, as /vertex has it. ST_UNSUPPORTED: JSON of
+ * another shape; the sentence is the response's body. Strings are copied into `arena`. */
+MUST_CHECK enum status gen_request_read(const struct json_val *root, bool nullable, struct arena *arena,
                                         struct gen_request *out, struct err *e);
 /* The fields that all routes share: sampling parameters, logit_bias, seed, cache_salt. */
 void gen_request_read_sampling(struct shape *s, struct gen_request *r);

@@ -46,12 +46,10 @@ struct gen_wire {
 
 /* What OpenAI's routes say of a request beside the prompt. */
 struct openai_request {
+    char id[48];      /* of the answer */
     struct str model; /* as the answer names it */
     bool include_usage, logprobs, echo;
 };
-
-/* A body that is no JSON or of another shape: plain text on all routes. */
-#define API_SHAPE_ERROR API_ERROR_COUNT
 
 struct generation {
     struct api *api;

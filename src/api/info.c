@@ -1,5 +1,4 @@
-/* GET /info, /v1/models: what the server says about itself. Nothing here waits
- * on the engine. */
+/* GET /info, /v1/models: what the server says about itself. Nothing here waits on the engine. */
 #include "api/api_int.h"
 #include "json/json.h"
 

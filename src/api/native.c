@@ -12,7 +12,7 @@ static enum status read_one(struct generation *g, const struct json_val *root)
     if (st != ST_OK)
         return st;
     struct gen_request *q = &generation_add_prompt(g)->request;
-    return gen_request_read(root, &g->arena, q, &g->err);
+    return gen_request_read(root, false, &g->arena, q, &g->err);
 }
 
 static enum status read_stream(struct generation *g, const struct json_val *root)

@@ -60,8 +60,18 @@ static void read_model(struct generation *g, struct shape *s)
     g->openai.model = str_eq(name, STR("tgi")) ? str_from(g->api->o.model_id) : name;
 }
 
+/* Each answer's own, and no count of answers that a client could read. */
+static void set_id(struct generation *g)
+{
+    uint64_t key[2] = {g->index, g->number};
+    const char *prefix = g->wire->openai ? g->wire->openai->id : "";
+    snprintf(g->openai.id, sizeof g->openai.id, "%s-%016" PRIx64, prefix,
+             hash_bytes(key, sizeof key, g->api->secret));
+}
+
 void openai_read(struct generation *g, struct shape *s, struct gen_request *q)
 {
+    set_id(g);
     read_model(g, s);
     gen_request_read_sampling(s, q);
     read_off(q);
@@ -76,15 +86,11 @@ void openai_read(struct generation *g, struct shape *s, struct gen_request *q)
 
 static void open_object(struct json_writer *w, const struct generation *g, const char *object)
 {
-    char id[64];
-    uint64_t key[2] = {g->index, g->number};
-    snprintf(id, sizeof id, "%s-%016" PRIx64 "%08" PRIx32, g->wire->openai->id,
-             hash_bytes(key, sizeof key, g->api->secret), g->number);
     jw_object(w);
     jw_key(w, "object");
     jw_cstr(w, object);
     jw_key(w, "id");
-    jw_cstr(w, id);
+    jw_cstr(w, g->openai.id);
     jw_key(w, "created");
     jw_u64(w, g->begin_unix);
     jw_key(w, "model");

@@ -247,14 +247,16 @@ static void open_metrics_port(struct serve *s)
                  e.text, http_server_port(s->server));
 }
 
-static enum status open_server(struct serve *s, struct err *e)
+static struct api_options api_options_from(const struct serve *s)
 {
     const struct options *o = s->o;
-    struct api_options ao = {
+    uint32_t permits = (uint32_t)option_u64(o, OPT_MAX_CONCURRENT_REQUESTS, 128);
+    return (struct api_options){
         .model_id = s->source.id,
         .version = PROMPTEUR_VERSION,
         .compute_type = option_text(o, OPT_COMPUTE_TYPE),
-        .max_concurrent_requests = (uint32_t)option_u64(o, OPT_MAX_CONCURRENT_REQUESTS, 128),
+        .max_concurrent_requests = permits,
+        .max_requests = permits + REQUESTS_BEYOND_PERMITS,
         .max_best_of = (uint32_t)option_u64(o, OPT_MAX_BEST_OF, 2),
         .strict_openai = option_flag(o, OPT_STRICT_OPENAI),
         .prefill_logprobs = option_flag(o, OPT_ENABLE_PREFILL_LOGPROBS),
@@ -270,15 +272,13 @@ static enum status open_server(struct serve *s, struct err *e)
         .predict_route = option_text(o, OPT_PREDICT_ROUTE),
         .health_route = option_text(o, OPT_HEALTH_ROUTE),
     };
-    ao.max_requests = ao.max_concurrent_requests + REQUESTS_BEYOND_PERMITS;
-    enum status st = api_new(&ao, &s->api, e);
-    if (st != ST_OK)
-        return st;
+}
+
+static struct http_options http_options_from(const struct serve *s)
+{
+    const struct options *o = s->o;
     struct http_options ho = http_options_default();
     ho.host = listen_host(o);
-    if (strcmp(ho.host, option_text(o, OPT_HOSTNAME)) != 0)
-        log_warn("Invalid hostname, defaulting to %s: `%s` is no IP address", ho.host,
-                 option_text(o, OPT_HOSTNAME));
     ho.port = (uint16_t)option_u64(o, OPT_PORT, 3000);
     ho.routes = api_routes(s->api, &ho.n_routes);
     ho.arg = s->api;
@@ -289,6 +289,19 @@ static enum status open_server(struct serve *s, struct err *e)
     ho.allow_origins = option_is_set(o, OPT_CORS_ALLOW_ORIGIN) ? o->value[OPT_CORS_ALLOW_ORIGIN].list : NULL;
     ho.n_allow_origins = o->value[OPT_CORS_ALLOW_ORIGIN].n_list;
     ho.metrics = api_metrics(s->api);
+    return ho;
+}
+
+static enum status open_server(struct serve *s, struct err *e)
+{
+    const struct api_options ao = api_options_from(s);
+    enum status st = api_new(&ao, &s->api, e);
+    if (st != ST_OK)
+        return st;
+    const struct http_options ho = http_options_from(s);
+    if (strcmp(ho.host, option_text(s->o, OPT_HOSTNAME)) != 0)
+        log_warn("Invalid hostname, defaulting to %s: `%s` is no IP address", ho.host,
+                 option_text(s->o, OPT_HOSTNAME));
     http_server_set_workers(ao.validation_workers);
     st = http_server_new(&ho, &s->server, e);
     if (st == ST_OK)

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 const char *compute_name(enum compute_type compute)
 {
@@ -76,15 +75,11 @@ const char *digest_cache_dir(char out[MODEL_DIR_MAX])
 {
     const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     if (base && *base)
-        snprintf(out, MODEL_DIR_MAX, "%s", base);
+        snprintf(out, MODEL_DIR_MAX, "%s/prompteur", base);
     else if (home && *home)
-        snprintf(out, MODEL_DIR_MAX, "%s/.cache", home);
+        snprintf(out, MODEL_DIR_MAX, "%s/.cache/prompteur", home);
     else
         return NULL;
-    (void)mkdir(out, 0700);
-    size_t n = strlen(out);
-    snprintf(out + n, MODEL_DIR_MAX - n, "/prompteur");
-    (void)mkdir(out, 0700); /* a cache that cannot be made is one that is not written */
     return out;
 }
 

@@ -14,8 +14,7 @@ MUST_CHECK enum status checkpoint_open(const struct options *o, const char *dir,
 MUST_CHECK enum status checkpoint_fetch(const struct options *o, struct model_source *s, struct ckpt **out,
                                         struct err *e);
 
-/* Where digests are remembered: $XDG_CACHE_HOME/prompteur or ~/.cache/prompteur, made when missing; NULL:
- * nowhere. */
+/* Where digests are remembered: $XDG_CACHE_HOME/prompteur or ~/.cache/prompteur; NULL: nowhere. */
 const char *digest_cache_dir(char out[MODEL_DIR_MAX]);
 
 struct loaded_model {

@@ -1,13 +1,10 @@
 /* Reading and writing lock files. Everything in one is checked: it decides which weights may answer. */
 #include "app/lock_file.h"
+#include "base/file.h"
 #include "json/json.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define MAX_BYTES ((size_t)64 << 10)
 
@@ -54,23 +51,8 @@ enum status lock_file_read(const char *path, struct lock_file *out, struct err *
     return st;
 }
 
-static bool write_synced(int fd, struct str text)
-{
-    while (text.n) {
-        ssize_t n = write(fd, text.p, text.n);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        text.p += n;
-        text.n -= (size_t)n;
-    }
-    return fchmod(fd, 0644) == 0 && fsync(fd) == 0;
-}
-
 enum status lock_file_write(const char *path, const struct lock_file *l, struct err *e)
 {
-    char tmp[HUB_PATH_MAX];
     struct buf text;
     struct json_writer w;
     buf_init(&text, MAX_BYTES);
@@ -86,17 +68,10 @@ enum status lock_file_write(const char *path, const struct lock_file *l, struct 
     jw_cstr(&w, l->digest);
     jw_end_object(&w);
     buf_put_char(&text, '\n');
-    enum status st = ST_OK;
-    int n = snprintf(tmp, sizeof tmp, "%s.XXXXXX", path);
-    int fd = n > 0 && n < (int)sizeof tmp && !text.failed ? mkostemp(tmp, O_CLOEXEC) : -1;
-    bool ok = fd >= 0 && write_synced(fd, buf_str(&text));
-    if (fd >= 0 && close(fd) != 0)
-        ok = false;
-    if (!ok || rename(tmp, path) != 0) {
-        st = err_set(e, ST_IO, "lock file %s cannot be written: %s", path, strerror(errno));
-        if (fd >= 0)
-            (void)unlink(tmp);
-    }
+    enum status st = text.failed ? err_set(e, ST_NO_MEMORY, "no memory to write it")
+                                 : file_replace(path, buf_str(&text), e);
+    if (st != ST_OK)
+        (void)err_prefix(e, "lock file");
     buf_fini(&text);
     return st;
 }

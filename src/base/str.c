@@ -124,6 +124,16 @@ bool str_to_f64(struct str s, double *out)
     return true;
 }
 
+void hex_encode(char *out, const uint8_t *p, size_t n)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < n; i++) {
+        out[2 * i] = digits[p[i] >> 4];
+        out[2 * i + 1] = digits[p[i] & 15];
+    }
+    out[2 * n] = '\0';
+}
+
 unsigned str_distance(struct str a, struct str b)
 {
     unsigned row[65];

@@ -32,6 +32,9 @@ bool str_to_u64(struct str s, uint64_t *out);
 bool str_to_i64(struct str s, int64_t *out);
 bool str_to_f64(struct str s, double *out); /* finite; C locale */
 
+/* 2 n lower-case hexadecimal digits and a NUL into `out`. */
+void hex_encode(char *out, const uint8_t *p, size_t n);
+
 /* Levenshtein distance, each string cut at 64 bytes: for "did you mean". */
 unsigned str_distance(struct str a, struct str b);
 

@@ -5,12 +5,12 @@
  * The pages that hashing reads are the very pages that the weights are mapped from: they are never dropped
  * from the page cache here, and not counted as used either. */
 #include "base/buf.h"
-#include "base/rng.h"
+#include "base/file.h"
 #include "ckpt/ckpt_int.h"
+#include "ckpt/digest_int.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,17 +28,7 @@ struct file_identity {
     uint64_t mtime_ns;
 };
 
-static void hex_encode(char *out, const unsigned char *p, size_t n)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < n; i++) {
-        out[2 * i] = digits[p[i] >> 4];
-        out[2 * i + 1] = digits[p[i] & 15];
-    }
-    out[2 * n] = '\0';
-}
-
-static enum status digest_finish(EVP_MD_CTX *md, char out[CKPT_DIGEST_HEX], struct err *e)
+enum status digest_finish(EVP_MD_CTX *md, char out[CKPT_DIGEST_HEX], struct err *e)
 {
     unsigned char sum[EVP_MAX_MD_SIZE];
     unsigned n = 0;
@@ -48,7 +38,7 @@ static enum status digest_finish(EVP_MD_CTX *md, char out[CKPT_DIGEST_HEX], stru
     return ST_OK;
 }
 
-static EVP_MD_CTX *digest_start(struct err *e)
+EVP_MD_CTX *digest_start(struct err *e)
 {
     EVP_MD_CTX *md = EVP_MD_CTX_new();
     if (md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1)
@@ -110,53 +100,17 @@ static bool cache_load(const char *cache_dir, const struct file_identity *id, ch
     return hit;
 }
 
-static void make_folders(const char *path)
-{
-    char part[MAX_PATH_BYTES];
-    size_t n = strlen(path);
-    if (n >= sizeof part)
-        return;
-    memcpy(part, path, n + 1);
-    for (size_t i = 1; i <= n; i++)
-        if (path[i] == '/' || path[i] == '\0') {
-            part[i] = '\0';
-            (void)mkdir(part, 0777); /* there already, or the write fails */
-            part[i] = path[i];
-        }
-}
-
-static bool write_whole(int fd, struct str s)
-{
-    while (s.n) {
-        ssize_t n = write(fd, s.p, s.n);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        s.p += n;
-        s.n -= (size_t)n;
-    }
-    return true;
-}
-
-/* Another process sees the whole line or none. Failure only means hashing again next time. */
+/* Failure only means hashing again next time. */
 static void cache_store(const char *cache_dir, const struct file_identity *id, const char *hex)
 {
-    char path[MAX_PATH_BYTES], tmp[MAX_PATH_BYTES + 24];
+    char path[MAX_PATH_BYTES];
+    struct buf line;
     if (!cache_dir || !cache_path(path, cache_dir, id))
         return;
-    struct buf line;
     buf_init(&line, MAX_CACHE_BYTES);
     cache_line(&line, id, hex);
-    make_folders(cache_dir);
-    snprintf(tmp, sizeof tmp, "%s.%016" PRIx64, path, rng_entropy());
-    int fd = line.failed ? -1 : open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd >= 0) {
-        bool ok = write_whole(fd, buf_str(&line));
-        ok = close(fd) == 0 && ok;
-        if (!ok || rename(tmp, path) != 0)
-            (void)unlink(tmp);
-    }
+    if (!line.failed && file_make_parents(path, NULL) == ST_OK)
+        (void)!file_replace(path, buf_str(&line), NULL);
     buf_fini(&line);
 }
 

@@ -5,9 +5,8 @@
  * fine-tuned copy differs in all of them; weights that differ nowhere but between the blocks do not, which is
  * what the digest is for. Must never read more than the blocks: the server is about to be ready. */
 #include "ckpt/ckpt_int.h"
-#include <openssl/evp.h>
+#include "ckpt/digest_int.h"
 #include <stdio.h>
-#include <string.h>
 
 #define BLOCK_BYTES 4096
 #define N_BLOCKS    4 /* of a file, spread evenly from its first byte to its last */
@@ -42,17 +41,16 @@ static bool put_file(EVP_MD_CTX *md, const struct weight_file *f)
 enum status ckpt_fingerprint(const struct ckpt *c, const char *build, char out[CKPT_FINGERPRINT_BYTES],
                              struct err *e)
 {
-    unsigned char sum[EVP_MAX_MD_SIZE];
-    EVP_MD_CTX *md = EVP_MD_CTX_new();
-    bool ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 && put_text(md, str_from(build));
+    char hex[CKPT_DIGEST_HEX];
+    EVP_MD_CTX *md = digest_start(e);
+    if (!md)
+        return ST_INTERNAL;
+    bool ok = put_text(md, str_from(build));
     for (size_t i = 0; i < c->n_file && ok; i++)
         ok = put_file(md, &c->file[i]);
-    ok = ok && EVP_DigestFinal_ex(md, sum, NULL) == 1;
+    enum status st = ok ? digest_finish(md, hex, e) : err_set(e, ST_INTERNAL, "SHA-256 failed in libcrypto");
     EVP_MD_CTX_free(md);
-    if (!ok)
-        return err_set(e, ST_INTERNAL, "SHA-256 failed in libcrypto");
-    int n = snprintf(out, CKPT_FINGERPRINT_BYTES, "fp_");
-    for (size_t i = 0; i < 8; i++)
-        n += snprintf(out + n, CKPT_FINGERPRINT_BYTES - (size_t)n, "%02x", sum[i]);
-    return ST_OK;
+    if (st == ST_OK)
+        snprintf(out, CKPT_FINGERPRINT_BYTES, "fp_%.16s", hex);
+    return st;
 }

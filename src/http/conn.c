@@ -355,7 +355,7 @@ void conn_response_done(struct conn *c)
 
 static uint32_t slot_free(const struct http_server *s)
 {
-    for (uint32_t i = 0; i < s->o.max_connections + CONN_REFUSED_MAX; i++)
+    for (uint32_t i = 0; i < s->n_slot; i++)
         if (!s->conn[i])
             return i;
     return UINT32_MAX;

@@ -3,6 +3,7 @@
  * Others use the cache at the same time. A blob appears whole by rename, a link after its blob, a reference
  * by rename; whatever moment the power fails at, each name either is not there or leads to the right bytes.
  */
+#include "base/file.h"
 #include "hub/hub_int.h"
 #include <dirent.h>
 #include <errno.h>
@@ -36,19 +37,6 @@ enum status repo_cache_init(struct repo_cache *c, const char *cache_dir, const c
     return st == ST_OK ? path_format(c->locks, e, "%s/.locks/%s", cache_dir, name) : st;
 }
 
-enum status make_parents(const char *path, struct err *e)
-{
-    char part[HUB_PATH_MAX];
-    enum status st = path_format(part, e, "%s", path);
-    for (char *p = part + (st == ST_OK); st == ST_OK && (p = strchr(p, '/')); p++) {
-        *p = '\0';
-        if (mkdir(part, 0777) != 0 && errno != EEXIST && access(part, F_OK) != 0)
-            return err_set(e, ST_IO, "cannot make the folder %s: %s", part, strerror(errno));
-        *p = '/';
-    }
-    return st;
-}
-
 /* ---- references ---- */
 
 bool ref_read(const struct repo_cache *c, const char *revision, char commit[HUB_COMMIT_MAX])
@@ -70,26 +58,13 @@ bool ref_read(const struct repo_cache *c, const char *revision, char commit[HUB_
 
 enum status ref_write(const struct repo_cache *c, const char *revision, const char *commit, struct err *e)
 {
-    char path[HUB_PATH_MAX], tmp[HUB_PATH_MAX], known[HUB_COMMIT_MAX];
+    char path[HUB_PATH_MAX], known[HUB_COMMIT_MAX];
     if (strcmp(revision, commit) == 0 || (ref_read(c, revision, known) && strcmp(known, commit) == 0))
         return ST_OK;
     enum status st = path_format(path, e, "%s/refs/%s", c->dir, revision);
     if (st == ST_OK)
-        st = path_format(tmp, e, "%s.%ld.tmp", path, (long)getpid());
-    if (st == ST_OK)
-        st = make_parents(path, e);
-    if (st != ST_OK)
-        return st;
-    int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
-    size_t n = strlen(commit);
-    bool ok = fd >= 0 && write(fd, commit, n) == (ssize_t)n && fsync(fd) == 0;
-    if (fd >= 0 && close(fd) != 0)
-        ok = false;
-    if (ok && rename(tmp, path) == 0)
-        return ST_OK;
-    st = err_set(e, ST_IO, "cannot write %s: %s", path, strerror(errno));
-    (void)unlink(tmp);
-    return st;
+        st = file_make_parents(path, e);
+    return st == ST_OK ? file_replace(path, str_from(commit), e) : st;
 }
 
 /* ---- blobs and links ---- */
@@ -125,7 +100,7 @@ enum status snapshot_link(const struct repo_cache *c, const char *commit, struct
         st = path_format(tmp, e, "%s.%ld.tmp", link, (long)getpid());
     buf_fini(&up);
     if (st == ST_OK)
-        st = make_parents(link, e);
+        st = file_make_parents(link, e);
     if (st != ST_OK || access(link, F_OK) == 0)
         return st;
     if (symlink(target, link) == 0 || (errno == EEXIST && access(link, F_OK) == 0))

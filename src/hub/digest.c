@@ -53,14 +53,13 @@ void digest_add(struct digest *d, const void *p, size_t n)
 bool digest_matches(struct digest *d, struct str etag)
 {
     unsigned char sum[EVP_MAX_MD_SIZE];
-    char hex[2 * EVP_MAX_MD_SIZE + 1] = "";
+    char hex[2 * EVP_MAX_MD_SIZE + 1];
     unsigned n = 0;
     if (!d->md)
         return true;
     if (d->failed || EVP_DigestFinal_ex(d->md, sum, &n) != 1)
         return false;
-    for (unsigned i = 0; i < n; i++)
-        snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+    hex_encode(hex, sum, n);
     return str_eq(str_from(hex), etag);
 }
 

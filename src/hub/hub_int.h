@@ -74,8 +74,6 @@ MUST_CHECK enum status repo_cache_init(struct repo_cache *c, const char *cache_d
                                        struct err *e);
 MUST_CHECK enum status path_format(char out[HUB_PATH_MAX], struct err *e, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
-/* Makes every folder that the path goes through, not its last component. */
-MUST_CHECK enum status make_parents(const char *path, struct err *e);
 /* The commit of a revision as last written down, false: none. */
 bool ref_read(const struct repo_cache *c, const char *revision, char commit[HUB_COMMIT_MAX]);
 /* Written whole or not at all; nothing is written when it says so already. */

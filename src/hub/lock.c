@@ -1,5 +1,6 @@
 /* Locks between processes, the way huggingface_hub's filelock takes them: flock on a file that stays. A file
  * that was removed while we waited is no lock any more, since another process may hold its successor. */
+#include "base/file.h"
 #include "hub/hub_int.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,7 @@ static bool is_still_there(int fd, const char *path)
 enum lock_answer lock_try(const char *path, int *fd, struct err *e)
 {
     *fd = -1;
-    if (make_parents(path, e) != ST_OK)
+    if (file_make_parents(path, e) != ST_OK)
         return LOCK_FAILED;
     int f = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK,
                  0664); /* other users wait for it too */

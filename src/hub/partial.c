@@ -10,6 +10,7 @@
  *
  * Bytes are hashed in order while others still arrive. Writes are positional and of bytes that never change,
  * so two processes without a lock between them do each other no harm. */
+#include "base/file.h"
 #include "hub/hub_int.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -188,7 +189,7 @@ enum status partial_open(const char *blob_path, struct str etag, uint64_t n_byte
     if (st == ST_OK)
         st = path_format(p->map_path, e, "%s.map.incomplete", blob_path);
     if (st == ST_OK)
-        st = make_parents(blob_path, e);
+        st = file_make_parents(blob_path, e);
     if (st == ST_OK)
         st = digest_new(digest_kind_of(etag), n_bytes, &p->digest, e);
     if (st == ST_OK)

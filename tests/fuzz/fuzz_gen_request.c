@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct json_doc *doc = NULL;
     enum status st = shape_parse((struct str){(const char *)data, size}, &doc, &e);
     if (st == ST_OK)
-        st = gen_request_read(json_root(doc), &arena, &r, &e);
+        st = gen_request_read(json_root(doc), false, &arena, &r, &e);
     json_free(doc);
     if (st == ST_OK)
         st = gen_request_validate(&r, &limits, size % 2, &e);
