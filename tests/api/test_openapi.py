@@ -400,6 +400,6 @@ def test_docs_page(server):
     assert answer.url == server.url + "/docs/" and answer.status_code == 200
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy
-    for name in ("", "docs.css", "docs.js"):
+    for name in ("", "docs.css", "palette.css", "docs.js"):
         text = requests.get(server.url + "/docs/" + name, timeout=10).text
         assert not re.search(r"https?://|innerHTML|<script>|\bstyle=", text.replace("http://www.w3.org/2000/svg", "")), name
